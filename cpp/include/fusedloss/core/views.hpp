@@ -1,0 +1,58 @@
+// Walking a strided array in logical (C) order, a chunk at a time.
+#pragma once
+
+#include "convert.hpp"
+
+FUSEDLOSS_BEGIN
+
+template <class C>
+inline constexpr dtype dtype_of = sizeof(C) == 4 ? dtype::float32 : dtype::float64;
+
+// Merges neighbouring dimensions that every array crosses in one step, so that ordinary arrays are
+// one-dimensional by the time a kernel sees them. Dimensions of length 1 vanish.
+inline void coalesce(int& dims, std::int64_t* shape, strided* const* arrays, int count) {
+    int kept = 0;
+    for (int d = 0; d < dims; ++d) {
+        if (shape[d] == 1) continue;
+        bool mergeable = kept > 0;
+        for (int a = 0; a < count && mergeable; ++a)
+            mergeable = arrays[a]->stride[kept - 1] == arrays[a]->stride[d] * shape[d];
+        if (mergeable)
+            shape[kept - 1] *= shape[d];
+        else
+            shape[kept++] = shape[d];
+        for (int a = 0; a < count; ++a) arrays[a]->stride[kept - 1] = arrays[a]->stride[d];
+    }
+    dims = kept;
+}
+
+// Calls run(pointer, stride, offset, n) for each stretch of elements [begin, begin + n) along the last dimension.
+template <class Run>
+FUSEDLOSS_INLINE void for_each_run(int dims, const std::int64_t* shape, const strided& a, std::int64_t begin, int n,
+                                   Run run) {
+    char* const base = static_cast<char*>(a.data);
+    if (dims == 0) return run(base, std::int64_t(0), 0, n);
+    if (dims == 1) return run(base + begin * a.stride[0], a.stride[0], 0, n);
+    const std::int64_t inner = shape[dims - 1];
+    std::int64_t row = begin / inner, column = begin % inner;
+    for (int done = 0; done < n;) {
+        std::int64_t rest = row;
+        char* p = base + column * a.stride[dims - 1];
+        for (int d = dims - 2; d >= 0; --d) {
+            p += (d == 0 ? rest : rest % shape[d]) * a.stride[d];
+            rest /= shape[d];
+        }
+        const std::int64_t left = inner - column;
+        const int step = left < n - done ? int(left) : n - done;
+        run(p, a.stride[dims - 1], done, step);
+        done += step;
+        ++row;
+        column = 0;
+    }
+}
+
+FUSEDLOSS_INLINE bool contiguous(int dims, const strided& a) {
+    return dims == 1 && a.stride[0] == item_size(a.type);
+}
+
+FUSEDLOSS_END

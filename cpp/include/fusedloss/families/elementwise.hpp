@@ -1,0 +1,268 @@
+// The elementwise family: l(input, target, ...) of up to five arrays of one (broadcast) shape.
+//
+// A formula is instantiated as block kernels that know nothing but contiguous packs. Everything a
+// user may ask around it - storage types, strides, weights, scaling, reduction, streaming - happens
+// here, once, on chunks that stay in the first-level cache.
+#pragma once
+
+#include "../core/reduction.hpp"
+#include "../core/views.hpp"
+#include "../losses/terms.hpp"
+#include "../simd/extended.hpp"
+
+FUSEDLOSS_BEGIN
+
+// ---- from a formula to a kernel ---------------------------------------------------------------
+
+template <class T>
+struct number;  // how a number type lies in memory
+template <class S>
+struct number<pack<S>> {
+    using scalar = S;
+    static FUSEDLOSS_INLINE pack<S> read(const void* p, std::size_t i) {
+        return load(static_cast<const S*>(p) + i * pack<S>::lanes);
+    }
+    static FUSEDLOSS_INLINE void write(void* p, std::size_t i, pack<S> a) {
+        store(static_cast<S*>(p) + i * pack<S>::lanes, a);
+    }
+};
+template <>
+struct number<extended> {
+    using scalar = double;
+    static FUSEDLOSS_INLINE extended read(const void* p, std::size_t i) { return number<pack<double>>::read(p, i); }
+    static FUSEDLOSS_INLINE void write(void* p, std::size_t i, extended a) {
+        number<pack<double>>::write(p, i, round_to_double(a));
+    }
+};
+
+template <class T>
+inline constexpr bool is_extended = false;
+template <>
+inline constexpr bool is_extended<extended> = true;
+
+template <class T, class Loss>
+FUSEDLOSS_INLINE auto eval_at(const Loss& loss, const void* const* in, std::size_t i) {
+    constexpr int inputs = Loss::traits.inputs;
+    using N = number<T>;
+    if constexpr (inputs == 1)
+        return eval(loss, N::read(in[0], i));
+    else if constexpr (inputs == 2)
+        return eval(loss, N::read(in[0], i), N::read(in[1], i));
+    else if constexpr (inputs == 3)
+        return eval(loss, N::read(in[0], i), N::read(in[1], i), N::read(in[2], i));
+    else if constexpr (inputs == 4)
+        return eval(loss, N::read(in[0], i), N::read(in[1], i), N::read(in[2], i), N::read(in[3], i));
+    else
+        return eval(loss, N::read(in[0], i), N::read(in[1], i), N::read(in[2], i), N::read(in[3], i),
+                    N::read(in[4], i));
+}
+
+template <class Loss, class T, kernel_outputs Outputs>
+void run_block(const kernel_call& call) {
+    using N = number<T>;
+    Loss loss;
+    std::memcpy(&loss, call.params, sizeof loss);
+#if FUSEDLOSS_PACK_BYTES == 32
+#pragma GCC unroll 2
+#endif
+    for (std::size_t i = 0; i < call.packs; ++i) {
+        const auto r = eval_at<T>(loss, call.in, i);
+        if constexpr (Outputs != want_grad_hess) N::write(call.value, i, r.value);
+        if constexpr (Outputs != want_value) {
+            if constexpr (Loss::traits.differentiable == 1) {
+                N::write(call.grad[0], i, r.grad[0]);
+            } else {
+                for (int k = 0; k < Loss::traits.inputs; ++k)
+                    if ((Loss::traits.differentiable >> k & 1) && call.grad[k]) N::write(call.grad[k], i, r.grad[k]);
+            }
+        }
+        if constexpr (Outputs == want_grad_hess) N::write(call.hess, i, r.hess);
+    }
+}
+
+template <class Loss, class T>
+constexpr void fill_kernels(block_kernel* run) {
+    // Double-double code is long: its value-only calls share the kernel that also computes the gradient.
+    run[want_value] = run_block<Loss, T, is_extended<T> ? want_value_grad : want_value>;
+    run[want_value_grad] = run_block<Loss, T, want_value_grad>;
+    if constexpr (Loss::traits.hessian) run[want_grad_hess] = run_block<Loss, T, want_grad_hess>;
+}
+
+// The kernels of one loss; null where its arithmetic does not call for one.
+template <class Loss>
+constexpr kernel_entry make_kernels() {
+    kernel_entry entry{};
+    if constexpr (Loss::traits.compute == arithmetic::working) fill_kernels<Loss, pack<float>>(entry.run[in_float]);
+    fill_kernels<Loss, pack<double>>(entry.run[in_double]);
+    if constexpr (Loss::traits.compute == arithmetic::extended) fill_kernels<Loss, extended>(entry.run[in_extended]);
+    return entry;
+}
+
+// ---- around a kernel: one chunk after another ---------------------------------------------------
+
+template <class C>
+inline constexpr int chunk_elements = chunk_bytes / int(sizeof(C));
+template <class C>
+inline constexpr int unit = unit_bytes / int(sizeof(C));
+template <class C>
+FUSEDLOSS_INLINE std::size_t units_of(int n) {
+    return std::size_t(n + unit<C> - 1) / unit<C>;
+}
+
+// Elements [begin, begin + n) as contiguous numbers, whole units of them: the array itself where it
+// already is that, else a copy in `buffer` whose last unit repeats the last element.
+template <class C>
+FUSEDLOSS_SHARED const C* fetch(const elementwise_job& job, const strided& a, std::int64_t begin, int n, C* buffer) {
+    if (a.type == dtype_of<C> && contiguous(job.dims, a) && n % unit<C> == 0)
+        return reinterpret_cast<const C*>(static_cast<const char*>(a.data) + begin * std::int64_t(sizeof(C)));
+    for_each_run(job.dims, job.shape, a, begin, n, [&](const char* p, std::int64_t stride, int offset, int run) {
+        gather_run(a.type, buffer + offset, p, stride, run);
+    });
+    for (int i = n; i % unit<C> != 0; ++i) buffer[i] = buffer[n - 1];
+    return buffer;
+}
+
+// values *= weights, and exactly 0 where the weight is 0.
+template <class C>
+FUSEDLOSS_SHARED void apply_weights(C* values, const C* weights, int n) {
+    for (C *v = values, *end = values + units_of<C>(n) * unit<C>; v < end; v += pack<C>::lanes) {
+        const pack<C> w = load(weights + (v - values));
+        store(v, select(w == pack<C>(0.0), pack<C>(0.0), w * load(v)));
+    }
+}
+template <class C>
+FUSEDLOSS_SHARED void apply_scale(C* values, C scale, int n) {
+    const pack<C> s = scale;
+    for (C *v = values, *end = values + units_of<C>(n) * unit<C>; v < end; v += pack<C>::lanes) store(v, load(v) * s);
+}
+
+// The product of the job's weights.
+template <class C>
+FUSEDLOSS_SHARED const C* fetch_weights(const elementwise_job& job, std::int64_t begin, int n, C* product, C* other) {
+    const C* w = fetch(job, job.weight[0], begin, n, product);
+    for (int k = 1; k < job.weights; ++k) {
+        if (w != product) std::memcpy(product, w, std::size_t(n) * sizeof(C));
+        apply_weights(product, fetch(job, job.weight[k], begin, n, other), n);
+        w = product;
+    }
+    return w;
+}
+
+// Scales a finished chunk into a contiguous array, past the caches: the stretch of whole aligned
+// packs with non-temporal stores, the few elements around it with ordinary ones.
+template <class C>
+FUSEDLOSS_SHARED void stream_out(C* dst, const C* values, C scale, int n) {
+    constexpr int lanes = pack<C>::lanes;
+    const pack<C> s = scale;
+    const int offset = int((64 - reinterpret_cast<std::uintptr_t>(dst) % 64) % 64) / int(sizeof(C));
+    const int head = offset < n ? offset : n;
+    for (int i = 0; i < head; ++i) dst[i] = values[i] * scale;
+    int i = head;
+    for (; i + lanes <= n; i += lanes) store_stream(dst + i, load(values + i) * s);
+    for (; i < n; ++i) dst[i] = values[i] * scale;
+}
+
+template <class C>
+FUSEDLOSS_SHARED void emit(const elementwise_job& job, const strided& out, std::int64_t begin, int n, C* values,
+                           C scale) {
+    C* const direct = reinterpret_cast<C*>(static_cast<char*>(out.data) + begin * std::int64_t(sizeof(C)));
+    if (values == direct) return;
+    const bool plain = out.type == dtype_of<C> && contiguous(job.dims, out) &&
+                       reinterpret_cast<std::uintptr_t>(out.data) % sizeof(C) == 0;
+    if (plain && job.stream) return stream_out(direct, values, scale, n);
+    if (scale != C(1)) apply_scale(values, scale, n);
+    for_each_run(job.dims, job.shape, out, begin, n, [&](char* p, std::int64_t stride, int offset, int run) {
+        scatter_run(out.type, values + offset, p, stride, run);
+    });
+}
+
+// Where the kernel may write its result: straight into the caller's array when nothing is left to do
+// with it afterwards, else into `buffer`.
+template <class C>
+FUSEDLOSS_INLINE C* destination(const elementwise_job& job, const strided& out, std::int64_t begin, int n, C scale,
+                                C* buffer) {
+    const bool direct = out.type == dtype_of<C> && contiguous(job.dims, out) && !job.stream && job.weights == 0 &&
+                        scale == C(1) && n % unit<C> == 0;
+    return direct ? reinterpret_cast<C*>(static_cast<char*>(out.data) + begin * std::int64_t(sizeof(C))) : buffer;
+}
+
+// Elements [begin, end) of a job with one kernel; returns the sum of the values if the job wants it.
+template <class C>
+inline sum process(const elementwise_job& job, block_kernel kernel, std::int64_t begin, std::int64_t end) {
+    constexpr int chunk = chunk_elements<C>;
+    alignas(64) C inputs[max_inputs][chunk];
+    alignas(64) C weights[2][chunk];
+    alignas(64) C values[chunk], grads[max_inputs][chunk], hess[chunk];
+    accumulator<C> total;
+    const C scale = C(job.grad_scale);
+
+    for (std::int64_t at = begin; at < end; at += chunk) {
+        const int n = end - at < chunk ? int(end - at) : chunk;
+        const std::size_t units = units_of<C>(n);
+
+        kernel_call call;
+        call.params = job.params;
+        call.packs = units * (unit_bytes / FUSEDLOSS_PACK_BYTES);
+        for (int k = 0; k < job.inputs; ++k) call.in[k] = fetch(job, job.in[k], at, n, inputs[k]);
+        C* const value = job.value.data ? destination(job, job.value, at, n, C(1), values) : values;
+        call.value = value;
+        call.grad[0] = grads[0];  // a kernel may compute it unasked
+        for (int k = 0; k < job.inputs; ++k)
+            if (job.grad[k].data)
+                call.grad[k] = destination(job, job.grad[k], at, n, scale, grads[k]);
+            else if (k > 0)
+                call.grad[k] = nullptr;
+        call.hess = job.hess.data ? destination(job, job.hess, at, n, scale, hess) : nullptr;
+        kernel(call);
+
+        if (job.weights) {
+            const C* w = fetch_weights(job, at, n, weights[0], weights[1]);
+            if (job.total || job.value.data) apply_weights(value, w, n);
+            for (int k = 0; k < job.inputs; ++k)
+                if (job.grad[k].data) apply_weights(grads[k], w, n);
+            if (job.hess.data) apply_weights(hess, w, n);
+        }
+        if (job.total) {
+            // The padding of the last unit must not count; where there is one, `value` is our own buffer.
+            for (int i = n; i % unit<C> != 0; ++i) value[i] = C(0);
+            total.add(value, units);
+        }
+        if (job.value.data) emit(job, job.value, at, n, value, C(1));
+        for (int k = 0; k < job.inputs; ++k)
+            if (job.grad[k].data) emit(job, job.grad[k], at, n, static_cast<C*>(call.grad[k]), scale);
+        if (job.hess.data) emit(job, job.hess, at, n, static_cast<C*>(call.hess), scale);
+    }
+    if (job.stream) stream_fence();
+    return total.fold();
+}
+
+FUSEDLOSS_INLINE bool valid_weight(double w) { return w >= 0.0 && w - w == 0.0; }
+FUSEDLOSS_SHARED bool all_weights_valid(const double* w, int n) {
+    bool valid = true;
+    for (int i = 0; i < n; ++i) valid &= valid_weight(w[i]);
+    return valid;
+}
+
+// The sum of the job's weights over [begin, end), and the first that is negative or not finite.
+inline weight_sum process_weights(const elementwise_job& job, std::int64_t begin, std::int64_t end) {
+    constexpr int chunk = chunk_elements<double>;
+    alignas(64) double buffer[2][chunk];
+    accumulator<double> total;
+    weight_sum r{{0.0, 0.0}, -1};
+    for (std::int64_t at = begin; at < end; at += chunk) {
+        const int n = end - at < chunk ? int(end - at) : chunk;
+        const double* w = fetch_weights(job, at, n, buffer[0], buffer[1]);
+        if (r.first_bad < 0 && !all_weights_valid(w, n))
+            for (int i = 0; i < n; ++i)
+                if (!valid_weight(w[i])) {
+                    r.first_bad = at + i;
+                    break;
+                }
+        for (int i = n; i % unit<double> != 0; ++i) buffer[0][i] = 0.0;
+        total.add(w, units_of<double>(n));
+    }
+    r.total = total.fold();
+    return r;
+}
+
+FUSEDLOSS_END

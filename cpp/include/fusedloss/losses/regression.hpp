@@ -1,0 +1,382 @@
+// Losses of the residual e = input - target, and of the ratio of the two.
+#pragma once
+
+#include "terms.hpp"
+
+namespace fusedloss {
+
+// Squared error: scale e^2, with `scale` a power of two (1, or 1/2 for the half squared error), so that
+// scaling is exact.
+struct mse {
+    double scale = 1.0;
+    static constexpr const char* name = "mse";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "scale";
+    static constexpr elementwise_traits traits{2, 0b11, true, arithmetic::working};
+};
+
+// Absolute error: |e|. Gradient sign(e).
+struct l1 {
+    static constexpr const char* name = "l1";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "";
+    static constexpr elementwise_traits traits{2, 0b11, false, arithmetic::working};
+};
+
+// Girshick (2015): e^2 / (2 beta) where |e| < beta, else |e| - beta / 2. beta = 0 is l1.
+struct smooth_l1 {
+    double beta = 1.0;
+    static constexpr const char* name = "smooth_l1";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "beta";
+    static constexpr elementwise_traits traits{2, 0b11, true, arithmetic::working};
+};
+
+// Huber (1964): e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2).
+// Gradient clip(e, -delta, delta); Hessian 1 where |e| <= delta, else 0.
+struct huber {
+    double delta = 1.0;
+    static constexpr const char* name = "huber";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "delta";
+    static constexpr elementwise_traits traits{2, 0b11, true, arithmetic::working};
+};
+
+// log(cosh(a e)) / a. Gradient tanh(a e).
+struct logcosh {
+    double a = 1.0;
+    static constexpr const char* name = "logcosh";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "a";
+    static constexpr elementwise_traits traits{2, 0b11, true, arithmetic::working};
+};
+
+// Koenker and Bassett (1978), the pinball loss: q (t - x) where t >= x, else (1 - q) (x - t).
+struct quantile {
+    static constexpr const char* name = "quantile";
+    static constexpr const char* inputs = "input target quantile";
+    static constexpr const char* params = "";
+    static constexpr elementwise_traits traits{3, 0b011, false, arithmetic::working};
+};
+
+// Dabney et al. (2018): the Huber loss at kappa, over kappa, weighted like the pinball loss.
+struct quantile_huber {
+    double kappa = 1.0;
+    static constexpr const char* name = "quantile_huber";
+    static constexpr const char* inputs = "input target quantile";
+    static constexpr const char* params = "kappa";
+    static constexpr elementwise_traits traits{3, 0b011, true, arithmetic::extended};
+};
+
+// Newey and Powell (1987): tau e^2 where t >= x, else (1 - tau) e^2.
+struct expectile {
+    double tau = 0.5;
+    static constexpr const char* name = "expectile";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "tau";
+    static constexpr elementwise_traits traits{2, 0b11, true, arithmetic::working};
+};
+
+// scale |e| / max(|t|, epsilon).
+struct mean_absolute_percentage {
+    double scale = 100.0, epsilon = 1e-7;
+    static constexpr const char* name = "mean_absolute_percentage";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "scale epsilon";
+    static constexpr elementwise_traits traits{2, 0b01, false, arithmetic::extended};
+};
+
+// 2 |e| / (|x| + |t|), with 0 / 0 = 0.
+struct symmetric_mean_absolute_percentage {
+    static constexpr const char* name = "symmetric_mean_absolute_percentage";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "";
+    static constexpr elementwise_traits traits{2, 0b01, false, arithmetic::extended};
+};
+
+// (log(1 + max(x, epsilon)) - log(1 + max(t, epsilon)))^2.
+struct mean_squared_logarithmic {
+    double epsilon = 1e-7;
+    static constexpr const char* name = "mean_squared_logarithmic";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "epsilon";
+    static constexpr elementwise_traits traits{2, 0b01, true, arithmetic::extended};
+};
+
+// t - x: a diagnostic, unbounded below.
+struct mean_bias {
+    static constexpr const char* name = "mean_bias";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "";
+    static constexpr elementwise_traits traits{2, 0b11, false, arithmetic::working};
+};
+
+// Vapnik (1995): max(|e| - epsilon, 0).
+struct epsilon_insensitive {
+    double epsilon = 0.1;
+    static constexpr const char* name = "epsilon_insensitive";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "epsilon";
+    static constexpr elementwise_traits traits{2, 0b11, false, arithmetic::working};
+};
+
+// max(|e| - epsilon, 0)^2.
+struct squared_epsilon_insensitive {
+    double epsilon = 0.1;
+    static constexpr const char* name = "squared_epsilon_insensitive";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "epsilon";
+    static constexpr elementwise_traits traits{2, 0b11, true, arithmetic::working};
+};
+
+// |e|^p.
+struct lp {
+    double p = 2.0;
+    static constexpr const char* name = "lp";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "p";
+    static constexpr elementwise_traits traits{2, 0b11, false, arithmetic::extended};
+};
+
+// Varian (1975): exp(a e) - a e - 1.
+struct linex {
+    double a = 1.0;
+    static constexpr const char* name = "linex";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "a";
+    static constexpr elementwise_traits traits{2, 0b11, true, arithmetic::extended};
+};
+
+}  // namespace fusedloss
+
+FUSEDLOSS_BEGIN
+
+// An unevaluated sum hi + lo of two numbers of type T. The working-precision losses carry the rounding
+// error of e = x - t, of parameters and of products this far and round once, at the end. Where hi is
+// infinite lo is meaningless, so `rounded` and `rounded_product` ignore it there.
+template <class T>
+struct split {
+    T hi, lo;
+};
+
+template <class T>
+FUSEDLOSS_INLINE split<T> select(typename T::mask_type m, split<T> a, split<T> b) {
+    return {select(m, a.hi, b.hi), select(m, a.lo, b.lo)};
+}
+
+// v + rest, of which T may hold only the leading digits. Beyond T's range: its largest number.
+template <class T>
+FUSEDLOSS_INLINE split<T> constant(double v, double rest = 0.0) {
+    using scalar = typename T::scalar;
+    constexpr double largest = sizeof(scalar) == sizeof(float) ? double(__FLT_MAX__) : __DBL_MAX__;
+    const double limited = v < largest ? v : largest;
+    return {T(limited), T((limited - scalar(limited)) + rest)};
+}
+// 1 - v.
+template <class T>
+FUSEDLOSS_INLINE split<T> complement(double v) {
+    const double c = 1.0 - v;
+    return constant<T>(c, (1.0 - c) - v);
+}
+
+// x - t exactly (Knuth's two-sum).
+template <class T>
+FUSEDLOSS_INLINE split<T> difference(T x, T t) {
+    const T hi = x - t, b = hi - x;
+    return {hi, (x - (hi - b)) - (t + b)};
+}
+// a - b where a.hi >= b.hi >= 0.
+template <class T>
+FUSEDLOSS_INLINE split<T> difference(split<T> a, split<T> b) {
+    const T hi = a.hi - b.hi;
+    return {hi, ((a.hi - hi) - b.hi) + (a.lo - b.lo)};
+}
+template <class T>
+FUSEDLOSS_INLINE split<T> abs(split<T> a) {
+    return {abs(a.hi), select(a.hi < T(0.0), -a.lo, a.lo)};
+}
+// Multiplied by a power of two.
+template <class T>
+FUSEDLOSS_INLINE split<T> scaled(double power, split<T> a) {
+    return {power * a.hi, power * a.lo};
+}
+// a b - hi where hi is the rounded product; exact but for underflow. Without fma: Dekker's product, split by
+// clearing half of the significant bits.
+template <class T>
+FUSEDLOSS_INLINE T product_error(T a, T b, T hi) {
+    if constexpr (has_fma) return fma(a, b, -hi);
+    using integers = bits<typename T::scalar>;
+    constexpr int half = sizeof(typename T::scalar) == sizeof(float) ? 12 : 27;
+    const integers upper(~((typename integers::scalar(1) << half) - 1));
+    const T a1 = from_bits(as_bits(a) & upper), a2 = a - a1, b1 = from_bits(as_bits(b) & upper), b2 = b - b1;
+    // Near the subnormal range the four products round as coarsely as hi itself.
+    const T normal = sizeof(typename T::scalar) == sizeof(float) ? 0x1p-100 : 0x1p-960;
+    return select(abs(hi) > normal, ((a1 * b1 - hi) + a1 * b2 + a2 * b1) + a2 * b2, T(0.0));
+}
+template <class T>
+FUSEDLOSS_INLINE split<T> operator*(split<T> a, split<T> b) {
+    const T hi = a.hi * b.hi;
+    return {hi, product_error(a.hi, b.hi, hi) + (a.hi * b.lo + a.lo * b.hi)};
+}
+
+template <class T>
+FUSEDLOSS_INLINE T rounded(split<T> a) {
+    return select(abs(a.hi) < T(__builtin_inf()), a.hi + a.lo, a.hi);
+}
+template <class T>
+FUSEDLOSS_INLINE T rounded_product(split<T> a, split<T> b) {
+    const T hi = a.hi * b.hi;
+    return select(abs(hi) < T(__builtin_inf()), fma(a.hi, b.hi, a.hi * b.lo + a.lo * b.hi), hi);
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const mse& p, T x, T t) {
+    const split<T> e = difference(x, t), slope = scaled(p.scale, e);
+    return residual_terms(rounded_product(slope, e), slope.hi + slope.hi, T(2.0 * p.scale));
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const l1&, T x, T t) {
+    const T e = x - t;
+    return residual_terms(abs(e), sign(e));
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const smooth_l1& p, T x, T t) {
+    // Both branches are s (|e| - m / 2) with m = min(|e|, beta) and the slope s = m / beta.
+    const double inverse = 1.0 / p.beta;
+    const split<T> e = difference(x, t), a = abs(e), b = constant<T>(p.beta);
+    const split<T> reciprocal = constant<T>(inverse, __builtin_fma(-inverse, p.beta, 1.0) * inverse);
+    const auto outside = a.hi >= b.hi;
+    const split<T> s = select(outside, split<T>{1.0, 0.0}, a * reciprocal);
+    const T value = rounded_product(s, difference(a, scaled(0.5, select(outside, b, a))));
+    return residual_terms(value, select(outside, sign(e.hi), copysign(rounded(s), e.hi)),
+                          select(outside, T(0.0), reciprocal.hi));
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const huber& p, T x, T t) {
+    // Both branches are m (|e| - m / 2) with m = min(|e|, delta).
+    const split<T> e = difference(x, t), a = abs(e), d = constant<T>(p.delta);
+    const auto outside = a.hi > d.hi;
+    const split<T> m = select(outside, d, a);
+    return residual_terms(rounded_product(m, difference(a, scaled(0.5, m))),
+                          select(outside, copysign(d.hi, e.hi), e.hi), select(outside, T(0.0), T(1.0)));
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const logcosh& p, T x, T t) {
+    // The functions of math.hpp taken apart, so that neither z = a e nor the division by a costs a rounding:
+    // e z (1/2 + ...) near 0, |e| - log(2) / a + log1p(exp(-2 |z|)) / a beyond.
+    using constants = format<double>;
+    const double ln2_a = constants::ln2 / p.a;
+    const double ln2_rest = (__builtin_fma(-ln2_a, p.a, constants::ln2) + constants::ln2_rest) / p.a;
+    const split<T> e = difference(x, t), z = constant<T>(p.a) * e, m = abs(z), ln2 = constant<T>(ln2_a, ln2_rest);
+    const T square = z.hi * z.hi, cube = z.hi * square;
+    const T lo = select(m.hi < T(400.0), m.lo + m.lo, T(0.0)), decay = exp_minus(m.hi + m.hi);
+    const T shift = lo * decay, d = decay - shift, n = 1.0 + d, inverse = 1.0 / p.a;  // d = exp(-2 |z|)
+
+    const auto small = m.hi < T(0.7);
+    const split<T> half = {0.5 * z.hi, fma(cube, log_cosh_series(square), 0.5 * z.lo)};
+    const split<T> large = {abs(e.hi) - ln2.hi,
+                            fma(log1p(decay), inverse, abs(e).lo - ln2.lo - shift / n * inverse)};
+    const split<T> slope = {z.hi, fma(cube, tanh_series(square), z.lo * (1.0 - square))};
+    return residual_terms(select(small, rounded_product(e, half), rounded(large)),
+                          select(small, rounded(slope), copysign(1.0 - 2.0 * d / n, z.hi)), 4.0 * p.a * d / (n * n));
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 3> eval(const quantile&, T x, T t, T q) {
+    const split<T> e = difference(x, t), above = difference(T(1.0), q);
+    const auto over = e.hi > T(0.0);
+    const T value = rounded_product(select(over, above, split<T>{q, 0.0}), abs(e));
+    // Neither branch when e is NaN.
+    const T grad = select(over, above.hi, select(e.hi <= T(0.0), -q, e.hi));
+    return {value, {grad, -grad}, T(0.0)};
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 3> eval(const quantile_huber& p, T x, T t, T q) {
+    const T e = x - t, k = p.kappa, a = abs(e), m = min(k, a);
+    const T w = select(e > T(0.0), 1.0 - q, q) / k, grad = w * copysign(m, e);
+    return {w * m * (a - 0.5 * m), {grad, -grad}, select(a > k, T(0.0), w)};
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const expectile& p, T x, T t) {
+    const split<T> e = difference(x, t);
+    const split<T> w = select(e.hi > T(0.0), complement<T>(p.tau), constant<T>(p.tau)), slope = w * e;
+    return residual_terms(rounded_product(slope, e), 2.0 * rounded(slope), w.hi + w.hi);
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const mean_absolute_percentage& p, T x, T t) {
+    const T e = x - t, a = abs(e), m = max(T(p.epsilon), abs(t)), scale = p.scale;
+    const T ratio = select(a == m, T(1.0), a / m);  // 1 where t is infinite
+    return input_terms<2>(scale * ratio, scale * sign(e) / m);
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const symmetric_mean_absolute_percentage&, T x, T t) {
+    // Where x and t have the same sign the derivative is 4 |t| / (|x| + |t|)^2, else 0.
+    const T half = select(max(abs(x), abs(t)) > T(1.0), T(0.5), T(1.0)), u = half * x, v = half * t;
+    const T e = u - v, sum = abs(u) + abs(v), ratio = 1.0 / (1.0 + abs(u) / abs(v));
+    const auto none = sum == T(0.0);
+    const T value = select(none, T(0.0), select(abs(e) == sum, T(2.0), 2.0 * abs(e) / sum));
+    const T grad = 2.0 * (1.0 + sign(x) * sign(t)) * sign(e) * ratio * half / sum;
+    return input_terms<2>(value, select(none, T(0.0), grad));
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const mean_squared_logarithmic& p, T x, T t) {
+    // The difference of the logarithms is log1p(|u - v| / (1 + min(u, v))) up to its sign: no cancellation.
+    const T eps = p.epsilon, u = max(eps, x), v = max(eps, t), e = u - v, q = 1.0 + u;
+    const T d = copysign(log1p(abs(e) / (1.0 + min(u, v))), e);
+    const auto clipped = x < eps;
+    return input_terms<2>(d * d, select(clipped, d * 0.0, 2.0 * d / q),
+                          select(clipped, d * 0.0, 2.0 * (1.0 - d) / q / q));
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const mean_bias&, T x, T t) {
+    const T e = t - x;
+    return residual_terms(e, select(is_nan(e), e, T(-1.0)));
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const epsilon_insensitive& p, T x, T t) {
+    const split<T> e = difference(x, t);
+    const T excess = rounded(difference(abs(e), constant<T>(p.epsilon)));
+    return residual_terms(max(T(0.0), excess), select(excess <= T(0.0), T(0.0), sign(e.hi)));
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const squared_epsilon_insensitive& p, T x, T t) {
+    const split<T> e = difference(x, t), excess = difference(abs(e), constant<T>(p.epsilon));
+    const T m = rounded(excess);
+    // |e| may equal epsilon to T's precision and differ below it: then all of the excess is in its low part.
+    const split<T> normal = {m, (excess.hi - m) + excess.lo};
+    const auto inside = m <= T(0.0);
+    return residual_terms(select(inside, T(0.0), rounded_product(normal, normal)),
+                          select(inside, T(0.0), copysign(m + m, e.hi)), select(inside, T(0.0), T(2.0)));
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const lp& p, T x, T t) {
+    const T e = x - t, a = abs(e), q = p.p;
+    // Below p = 1 the slope at 0 is infinite; sign(0) = 0 holds there too.
+    const T grad = select(a == T(0.0), a, q * pow(a, q - 1.0));
+    return residual_terms(pow(a, q), copysign(grad, e));
+}
+
+template <class T>
+FUSEDLOSS_INLINE terms<T, 2> eval(const linex& p, T x, T t) {
+    const T a = p.a, y = a * (x - t), m = expm1(y);
+    // y^2 / 2 + y^3 / 6 + ... + y^7 / 5040 where the difference would cancel. Beyond 800 the exponential
+    // has overflowed, and an infinite y must not be subtracted from it.
+    const T series = y * y * (0.5 + y / 6.0 * (1.0 + y / 4.0 * (1.0 + y / 5.0 * (1.0 + y / 6.0 * (1.0 + y / 7.0)))));
+    const T value = select(abs(y) < T(0x1p-10), series, m - min(T(800.0), y));
+    return residual_terms(value, a * m, a * a * exp(y));
+}
+
+FUSEDLOSS_END

@@ -1,0 +1,144 @@
+// The few operations GCC/Clang vector extensions cannot spell: broadcast, fused multiply-add, square
+// root, non-temporal stores and half-precision conversion. Everything else in the library is written
+// with the vector extensions and holds on any target.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "isa.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+FUSEDLOSS_BEGIN
+
+template <class T>
+struct lane;
+template <>
+struct lane<float> {
+    using integer = std::int32_t;
+};
+template <>
+struct lane<double> {
+    using integer = std::int64_t;
+};
+
+template <class T>
+struct native_vector {
+    typedef T type __attribute__((vector_size(FUSEDLOSS_NATIVE_BYTES)));
+};
+template <class T>
+using native = typename native_vector<T>::type;
+
+#if FUSEDLOSS_NATIVE_BYTES == 64
+#define FUSEDLOSS_X86(name, suffix) _mm512_##name##_##suffix
+#elif FUSEDLOSS_NATIVE_BYTES == 32
+#define FUSEDLOSS_X86(name, suffix) _mm256_##name##_##suffix
+#elif defined(__x86_64__)
+#define FUSEDLOSS_X86(name, suffix) _mm_##name##_##suffix
+#endif
+
+#if defined(__x86_64__)
+
+FUSEDLOSS_INLINE native<float> broadcast(float s) { return FUSEDLOSS_X86(set1, ps)(s); }
+FUSEDLOSS_INLINE native<double> broadcast(double s) { return FUSEDLOSS_X86(set1, pd)(s); }
+FUSEDLOSS_INLINE native<float> native_sqrt(native<float> a) { return FUSEDLOSS_X86(sqrt, ps)(a); }
+FUSEDLOSS_INLINE native<double> native_sqrt(native<double> a) { return FUSEDLOSS_X86(sqrt, pd)(a); }
+FUSEDLOSS_INLINE void native_stream(float* p, native<float> a) { FUSEDLOSS_X86(stream, ps)(p, a); }
+FUSEDLOSS_INLINE void native_stream(double* p, native<double> a) { FUSEDLOSS_X86(stream, pd)(p, a); }
+FUSEDLOSS_INLINE void stream_fence() { _mm_sfence(); }
+
+// Half a native vector of floats in memory, to and from a native vector of doubles.
+#if FUSEDLOSS_NATIVE_BYTES == 64
+FUSEDLOSS_INLINE native<double> native_widen(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+FUSEDLOSS_INLINE void native_narrow(float* p, native<double> a) { _mm256_storeu_ps(p, _mm512_cvtpd_ps(a)); }
+#elif FUSEDLOSS_NATIVE_BYTES == 32
+FUSEDLOSS_INLINE native<double> native_widen(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+FUSEDLOSS_INLINE void native_narrow(float* p, native<double> a) { _mm_storeu_ps(p, _mm256_cvtpd_ps(a)); }
+#else
+FUSEDLOSS_INLINE native<double> native_widen(const float* p) {
+    return _mm_cvtps_pd(_mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+FUSEDLOSS_INLINE void native_narrow(float* p, native<double> a) {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_castps_si128(_mm_cvtpd_ps(a)));
+}
+#endif
+
+#if defined(__FMA__)
+inline constexpr bool has_fma = true;
+FUSEDLOSS_INLINE native<float> native_fma(native<float> a, native<float> b, native<float> c) {
+    return FUSEDLOSS_X86(fmadd, ps)(a, b, c);
+}
+FUSEDLOSS_INLINE native<double> native_fma(native<double> a, native<double> b, native<double> c) {
+    return FUSEDLOSS_X86(fmadd, pd)(a, b, c);
+}
+#else
+inline constexpr bool has_fma = false;
+template <class V>
+FUSEDLOSS_INLINE V native_fma(V a, V b, V c) {
+    return a * b + c;
+}
+#endif
+
+#elif defined(__aarch64__)
+
+inline constexpr bool has_fma = true;
+FUSEDLOSS_INLINE native<float> broadcast(float s) { return vdupq_n_f32(s); }
+FUSEDLOSS_INLINE native<double> broadcast(double s) { return vdupq_n_f64(s); }
+FUSEDLOSS_INLINE native<float> native_sqrt(native<float> a) { return vsqrtq_f32(a); }
+FUSEDLOSS_INLINE native<double> native_sqrt(native<double> a) { return vsqrtq_f64(a); }
+FUSEDLOSS_INLINE native<float> native_fma(native<float> a, native<float> b, native<float> c) {
+    return vfmaq_f32(c, a, b);
+}
+FUSEDLOSS_INLINE native<double> native_fma(native<double> a, native<double> b, native<double> c) {
+    return vfmaq_f64(c, a, b);
+}
+template <class T>
+FUSEDLOSS_INLINE void native_stream(T* p, native<T> a) {
+    std::memcpy(p, &a, sizeof a);
+}
+FUSEDLOSS_INLINE void stream_fence() {}
+FUSEDLOSS_INLINE native<double> native_widen(const float* p) { return vcvt_f64_f32(vld1_f32(p)); }
+FUSEDLOSS_INLINE void native_narrow(float* p, native<double> a) { vst1_f32(p, vcvt_f32_f64(a)); }
+
+#else
+
+inline constexpr bool has_fma = false;
+template <class T>
+FUSEDLOSS_INLINE native<T> broadcast(T s) {
+    native<T> v;
+    for (std::size_t i = 0; i < sizeof v / sizeof s; ++i) v[i] = s;
+    return v;
+}
+template <class V>
+FUSEDLOSS_INLINE V native_sqrt(V a) {
+    for (std::size_t i = 0; i < sizeof a / sizeof a[0]; ++i)
+        a[i] = sizeof a[0] == 4 ? __builtin_sqrtf(a[i]) : __builtin_sqrt(a[i]);
+    return a;
+}
+template <class V>
+FUSEDLOSS_INLINE V native_fma(V a, V b, V c) {
+    return a * b + c;
+}
+template <class T>
+FUSEDLOSS_INLINE void native_stream(T* p, native<T> a) {
+    std::memcpy(p, &a, sizeof a);
+}
+FUSEDLOSS_INLINE void stream_fence() {}
+FUSEDLOSS_INLINE native<double> native_widen(const float* p) {
+    native<double> v;
+    for (std::size_t i = 0; i < sizeof v / 8; ++i) v[i] = p[i];
+    return v;
+}
+FUSEDLOSS_INLINE void native_narrow(float* p, native<double> a) {
+    for (std::size_t i = 0; i < sizeof a / 8; ++i) p[i] = float(a[i]);
+}
+
+#endif
+
+FUSEDLOSS_END

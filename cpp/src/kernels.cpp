@@ -1,0 +1,26 @@
+// Compiled once per ISA level and nothing else: the kernels of every loss, and the table of them.
+#include "fusedloss/families/elementwise.hpp"
+#include "fusedloss/losses.hpp"
+#include "tables.hpp"
+
+namespace fusedloss {
+inline namespace FUSEDLOSS_TAG {
+namespace {
+
+template <class List>
+struct kernels_of;
+template <class... Loss>
+struct kernels_of<type_list<Loss...>> {
+    static constexpr kernel_entry entries[] = {make_kernels<Loss>()...};
+};
+
+}  // namespace
+}  // namespace FUSEDLOSS_TAG
+
+extern const kernel_table FUSEDLOSS_CONCAT3(table_, FUSEDLOSS_ISA, );
+constexpr kernel_table FUSEDLOSS_CONCAT3(table_, FUSEDLOSS_ISA, ) = {
+    FUSEDLOSS_STR(FUSEDLOSS_ISA), kernels_of<elementwise_losses>::entries, process<float>, process<double>,
+    process_weights,
+};
+
+}  // namespace fusedloss

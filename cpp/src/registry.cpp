@@ -1,0 +1,45 @@
+// Names, arguments and parameters of the losses, read off the type lists.
+#include <cstring>
+
+#include "fusedloss/losses.hpp"
+#include "fusedloss/runtime.hpp"
+
+namespace fusedloss {
+namespace runtime {
+namespace {
+
+constexpr int words(const char* text) {
+    int n = *text != '\0';
+    for (; *text; ++text) n += *text == ' ';
+    return n;
+}
+
+template <class Loss>
+constexpr loss_info info_of() {
+    static_assert(words(Loss::inputs) == Loss::traits.inputs, "a loss names its inputs");
+    static_assert(words(Loss::params) == 0 || words(Loss::params) * sizeof(double) == sizeof(Loss),
+                  "a loss names its parameters, and all of them are doubles");
+    return {Loss::name, Loss::inputs, Loss::params, Loss::traits};
+}
+
+template <class List>
+struct infos_of;
+template <class... Loss>
+struct infos_of<type_list<Loss...>> {
+    static constexpr int count = sizeof...(Loss);
+    static constexpr loss_info all[] = {info_of<Loss>()...};
+};
+using infos = infos_of<elementwise_losses>;
+
+}  // namespace
+
+int loss_count() { return infos::count; }
+const loss_info& loss_at(int index) { return infos::all[index]; }
+int find_loss(const char* name) {
+    for (int i = 0; i < infos::count; ++i)
+        if (std::strcmp(infos::all[i].name, name) == 0) return i;
+    return -1;
+}
+
+}  // namespace runtime
+}  // namespace fusedloss

@@ -1,0 +1,15 @@
+// The compiled half of the package. Names, signatures and documentation of the losses live in Python;
+// here stands one entry per family.
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+void register_runtime(py::module_&);
+void register_elementwise(py::module_&);
+
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+    m.doc() = "Compiled core of fusedloss.";
+    m.attr("__version__") = FUSEDLOSS_VERSION;
+    register_runtime(m);
+    register_elementwise(m);
+}

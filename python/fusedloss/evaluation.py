@@ -1,0 +1,317 @@
+"""Losses over stored data: one pass, constant memory, partial results that combine exactly."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from fractions import Fraction
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._config import num_threads
+from ._loss import REGISTRY, Loss
+
+if TYPE_CHECKING:
+    from ._sources import Source
+
+__all__ = ["Evaluation", "Scores", "evaluate"]
+
+_CHUNK_BYTES = 8 << 20  # of all arguments together: the fastest of 1 to 64 MB, as it stays in the last-level cache
+_BLOCK = 8192  # rows; the core sums blocks of so many elements, so that aligned chunks round alike
+
+Progress = Callable[[int, int], object]
+
+
+class _ExactSum:
+    """A sum without rounding, so that terms may come in any order and grouping; infinities and NaN are summed apart."""
+
+    def __init__(self, finite: Fraction | int | str = 0, special: float | str = 0.0) -> None:
+        self.finite = Fraction(finite)
+        self.special = float(special)
+
+    def __iadd__(self, other: _ExactSum) -> _ExactSum:
+        self.finite += other.finite
+        self.special += other.special
+        return self
+
+    def add_pair(self, high: float, low: float = 0.0) -> None:
+        """Add ``high + low``; the low part of what is not finite means nothing."""
+        if math.isfinite(high):
+            self.finite += Fraction(high) + Fraction(low)
+        else:
+            self.special += high
+
+    def __truediv__(self, other: _ExactSum) -> float:
+        """The quotient, rounded once; 0 / 0 is NaN."""
+        if self.special or other.special:
+            return (self.special or 1.0) / (other.special or 1.0)
+        if not other.finite and not self.finite:
+            return math.nan
+        try:
+            return float(self.finite / other.finite)
+        except (OverflowError, ZeroDivisionError):
+            return math.inf if (self.finite > 0) == (other.finite >= 0) else -math.inf
+
+    def __float__(self) -> float:
+        return self / _ExactSum(1)
+
+    def state(self) -> list[str]:
+        return [str(self.finite), repr(self.special)]
+
+
+class Evaluation:
+    """A loss accumulated over chunks of data, by one worker or by many.
+
+    The state is exact: however chunks are ordered and shared among workers, the merged result has the same bits.
+    Objects are picklable; `to_dict` gives the state as plain JSON types.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss, bound or not.
+    **params
+        Parameters of the loss.
+
+    Attributes
+    ----------
+    loss : Loss
+        The loss with its parameters bound.
+    count : int
+        Number of terms seen.
+
+    Examples
+    --------
+    >>> import fusedloss as fl
+    >>> left = fl.Evaluation(fl.huber_loss, delta=2.0).update([1.0, 2.0], [1.5, 0.0])
+    >>> right = fl.Evaluation(fl.huber_loss, delta=2.0).update([0.0], [1.0])
+    >>> left.merge(right).count
+    3
+    """
+
+    def __init__(self, loss: Loss[Any], **params: Any) -> None:
+        self.loss = loss.bind(**params) if params else loss
+        self.count = 0
+        self._total = _ExactSum()
+        self._weight = _ExactSum()
+
+    def update(self, *arrays: Any, sample_weight: Any = None) -> Evaluation:
+        """Add a chunk: the array arguments of the loss in its order. Returns the evaluation itself."""
+        chunk = self.loss.partial(*arrays, sample_weight=sample_weight)
+        self._total.add_pair(chunk.total, chunk.total_low)
+        self._weight.add_pair(chunk.weight, chunk.weight_low)
+        self.count += chunk.count
+        return self
+
+    def merge(self, other: Evaluation) -> Evaluation:
+        """Add what `other` has seen of the same loss. Returns the evaluation itself."""
+        if other.loss != self.loss:
+            raise ValueError(f"merge: other evaluates {other.name}, not {self.name}")
+        self._total += other._total
+        self._weight += other._weight
+        self.count += other.count
+        return self
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Bound parameters of the loss."""
+        return dict(self.loss._bound)
+
+    @property
+    def name(self) -> str:
+        """Name of the loss with its bound parameters, as in ``huber_loss(delta=2.0)``."""
+        params = ", ".join(f"{key}={value!r}" for key, value in self.params.items())
+        return f"{self.loss.name}({params})" if params else self.loss.name
+
+    @property
+    def value(self) -> float:
+        """Weighted mean of all terms; NaN without any."""
+        return self._total / self._weight
+
+    @property
+    def sum(self) -> float:
+        """Weighted sum of all terms."""
+        return float(self._total)
+
+    @property
+    def weight(self) -> float:
+        """What the mean divides by."""
+        return float(self._weight)
+
+    def to_dict(self) -> dict[str, Any]:
+        """State in plain JSON types, from which `from_dict` restores the evaluation."""
+        return {
+            "loss": self.loss.name,
+            "params": self.params,
+            "count": self.count,
+            "total": self._total.state(),
+            "weight": self._weight.state(),
+        }
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Evaluation:
+        """The evaluation whose `to_dict` gave `state`."""
+        if state["loss"] not in REGISTRY:
+            raise ValueError(f"from_dict: there is no loss named {state['loss']!r}")
+        evaluation = cls(REGISTRY[state["loss"]], **state["params"])
+        evaluation.count = state["count"]
+        evaluation._total = _ExactSum(*state["total"])
+        evaluation._weight = _ExactSum(*state["weight"])
+        return evaluation
+
+    def __repr__(self) -> str:
+        return f"<Evaluation of {self.name}: {self.value!r} over {self.count} terms>"
+
+
+class Scores(Mapping[str, float]):
+    """What `evaluate` returns: mean values by loss, and what it took to get them.
+
+    The key of a loss is its name, with the bound parameters where several evaluated losses share the name.
+
+    Attributes
+    ----------
+    evaluations : tuple of Evaluation
+        One per loss, mergeable with those of other data.
+    rows : int
+        Length of the first axis of the data.
+    bytes : int
+        Size of the data.
+    seconds : float
+        Wall time of the pass.
+    """
+
+    def __init__(self, evaluations: Iterable[Evaluation], rows: int, bytes: int, seconds: float) -> None:
+        self.evaluations = tuple(evaluations)
+        self.rows = rows
+        self.bytes = bytes
+        self.seconds = seconds
+        names = [evaluation.loss.name for evaluation in self.evaluations]
+        self._by_key = {
+            name if names.count(name) == 1 else evaluation.name: evaluation
+            for name, evaluation in zip(names, self.evaluations, strict=True)
+        }
+
+    def __getitem__(self, key: str) -> float:
+        return self._by_key[key].value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_key)
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    @property
+    def value(self) -> float:
+        """The mean value, where a single loss was evaluated."""
+        (evaluation,) = self.evaluations
+        return evaluation.value
+
+    def __repr__(self) -> str:
+        return f"Scores({dict(self)}, rows={self.rows})"
+
+
+def evaluate(
+    loss: Loss[Any] | Iterable[Loss[Any]],
+    input: Any,
+    target: Any,
+    *more: Any,
+    sample_weight: Any = None,
+    chunk_rows: int | None = None,
+    progress: Progress | bool | None = None,
+    n_threads: int | None = None,
+    **params: Any,
+) -> Scores:
+    """Mean of one or several losses over data of any size, in one pass and constant memory.
+
+    Parameters
+    ----------
+    loss : Loss or iterable of Loss
+        Each is given all the arrays, in the order of its arguments.
+    input, target, *more : array_like or path
+        Arrays (anything that slices by rows), or ``FILE.npy``, ``FILE.npz:MEMBER``, ``FILE.parquet:COLUMN`` (with
+        pyarrow). All have the same number of rows; a single number stands for a constant.
+    sample_weight : array_like or path, optional
+        Weights of the samples, one row per row of the data.
+    chunk_rows : int, optional
+        Rows in memory at a time; by default about 8 MB. All multiples of 8192 give the same bits; with others, sums of
+        float32 terms may differ in the last bit of the double.
+    progress : callable or bool, optional
+        Called with (rows done, all rows) after each chunk; True shows a bar of tqdm.
+    n_threads : int, optional
+        Threads to compute with, as in `num_threads`.
+    **params
+        Parameters of the loss, or of all the losses.
+
+    Returns
+    -------
+    Scores
+        Mapping of loss names to mean values.
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError
+        If files or shapes do not fit together or a loss refuses the data; the message names the argument, its file
+        and the rows.
+
+    Examples
+    --------
+    >>> import fusedloss as fl
+    >>> fl.evaluate([fl.mse_loss, fl.l1_loss], [1.0, 2.0], [1.5, 4.0])["l1_loss"]
+    1.25
+    """
+    from ._sources import open_source  # here, because zipfile would double the import time of the package
+
+    evaluations = [Evaluation(each, **params) for each in ([loss] if isinstance(loss, Loss) else loss)]
+    if not evaluations:
+        raise ValueError("evaluate: loss is empty")
+    arrays = (input, target, *more)
+    names = dict(enumerate(evaluations[0].loss.inputs))
+    sources = [open_source(names.get(k, f"argument {k + 1}"), array) for k, array in enumerate(arrays)]
+    if sample_weight is not None:
+        sources.append(open_source("sample_weight", sample_weight))
+    rows = _common_rows(sources, same_axes=evaluations[0].loss.family == "elementwise")
+    row_bytes = sum(source.row_bytes for source in sources)
+    if chunk_rows is None:
+        chunk_rows = max(1, _CHUNK_BYTES // max(1, row_bytes))
+        chunk_rows -= chunk_rows % _BLOCK if chunk_rows > _BLOCK else 0
+    elif chunk_rows < 1:
+        raise ValueError(f"evaluate: chunk_rows must be positive, got {chunk_rows}")
+
+    started = time.perf_counter()
+    with num_threads(n_threads) if n_threads is not None else nullcontext(), _reporter(progress, rows) as report:
+        readers = [source.chunks(chunk_rows) for source in sources]
+        for start in range(0, rows, chunk_rows):
+            chunk = [next(reader) for reader in readers]
+            stop = min(start + chunk_rows, rows)
+            weights = chunk[-1] if sample_weight is not None else None
+            try:
+                for evaluation in evaluations:
+                    evaluation.update(*chunk[: len(arrays)], sample_weight=weights)
+            except (ValueError, TypeError, IndexError) as error:
+                where = f"in rows {start} to {stop - 1} of {', '.join(source.label for source in sources)}"
+                raise type(error)(f"{error} ({where})") from error
+            report(stop, rows)
+    return Scores(evaluations, rows, rows * row_bytes, time.perf_counter() - started)
+
+
+def _common_rows(sources: list[Source], *, same_axes: bool) -> int:
+    """Length of the first axis, which all the sources but constants share."""
+    columns = [source for source in sources if source.shape]
+    for column in columns[1:]:
+        first = columns[0]
+        if column.shape[0] != first.shape[0]:
+            raise ValueError(f"evaluate: {column.label} has {column.shape[0]} rows, {first.label} has {first.shape[0]}")
+        # Broadcasting aligns the last axes: [N] would meet the columns of [N, C] in a chunk of C rows.
+        if same_axes and len(column.shape) != len(first.shape):
+            raise ValueError(f"evaluate: {column.label} has shape {column.shape}, {first.label} has {first.shape}")
+    return columns[0].shape[0] if columns else 1
+
+
+@contextmanager
+def _reporter(progress: Progress | bool | None, rows: int) -> Iterator[Progress]:
+    if progress is True:
+        with import_module("tqdm").tqdm(total=rows, unit=" rows", unit_scale=True) as bar:
+            yield lambda done, _: bar.update(done - bar.n)
+    else:
+        yield progress or (lambda done, total: None)

@@ -1,0 +1,16 @@
+# Installs the headers, then configures, builds and runs cpp/examples against the installed package.
+function(run)
+    execute_process(COMMAND ${ARGN} RESULT_VARIABLE failed OUTPUT_VARIABLE output ERROR_VARIABLE output)
+    if(failed)
+        message(FATAL_ERROR "${ARGN}\n${output}")
+    endif()
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+foreach(component headers library)
+    run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix --component ${component})
+endforeach()
+run(${CMAKE_COMMAND} -S ${SOURCE}/cpp/examples -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/prefix)
+run(${CMAKE_COMMAND} --build ${WORK}/build)
+run(${WORK}/build/huber)
+run(${WORK}/build/runtime)
