@@ -20,8 +20,6 @@ dtype dtype_of(const argument& who, const py::array& a) {
         }
     };
     const int number = descriptor.num();
-    if (number >= 0 && number <= 12 && descriptor.byteorder() == '>')
-        throw py::type_error(who.text() + " must be in native byte order");
     if (number == 0) return dtype::boolean;
     if (number >= 1 && number <= 10) return integer(descriptor.itemsize(), number % 2 == 1);
     if (number == 11) return dtype::float32;

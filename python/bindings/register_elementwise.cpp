@@ -1,5 +1,8 @@
 // One entry for the whole elementwise family.
+#include <cstring>
+
 #include "arrays.hpp"
+#include "fusedloss/core/blocks.hpp"
 #include "fusedloss/runtime.hpp"
 
 namespace fusedloss_python {
@@ -15,11 +18,6 @@ enum wanted : unsigned { want_value = 1, want_grad = 2, want_hess = 4 };
 
 // Calls shorter than this are over before another thread could have taken the lock.
 constexpr std::int64_t gil_threshold = 4096;
-
-double rounded(fusedloss::sum s) {
-    const double r = s.high + s.low;
-    return r - r == 0.0 ? r : s.high;
-}
 
 // The n-th of the space-separated names.
 std::string_view word(const char* text, int n) {
@@ -109,7 +107,11 @@ py::array as_array(py::handle h, bool& weak) {
         *static_cast<double*>(a.mutable_data()) = py::cast<double>(h);
         return a;
     }
-    return py::reinterpret_borrow<py::array>(h);
+    const py::array a = py::reinterpret_borrow<py::array>(h);
+    // Types that have a byte order and do not have this machine's.
+    constexpr char swapped = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<';
+    if (a.dtype().byteorder() != swapped) return a;
+    return py::array(a.attr("astype")(a.dtype().attr("newbyteorder")("=")));
 }
 
 std::string index_text(const request& r, std::int64_t flat) {
@@ -152,7 +154,6 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
     elementwise_job& job = r.job;
     const int count = r.info.traits.inputs;
     job.inputs = count;
-    if (threads <= 0) threads = rt::default_threads();
 
     for (int k = 0; k < count; ++k) {
         r.inputs[k] = as_array(inputs[std::size_t(k)], r.weak[k]);
@@ -165,6 +166,8 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
         r.shape[d] = job.shape[d] = first.shape(d);
         job.count *= r.shape[d];
     }
+    // One block is one thread's work; asking the system how many there are would cost more.
+    if (threads <= 0) threads = job.count <= fusedloss::min_block ? 1 : rt::default_threads();
     for (int k = 0; k < count; ++k) view(r.input_arg(k), array_in(r.inputs[k]), r.type(k), r.dims, r.shape, job.in[k]);
 
     job.single = is_float(r.type(0)) && !r.weak[0];
@@ -190,14 +193,14 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
             throw py::value_error(r.arg("sample_weight").text() + index_text(r, s.first_bad) +
                                   " is negative or not finite");
         weight_total = s.total;
-        divisor = rounded(s.total);
+        divisor = fusedloss::rounded(s.total);
     }
     if (!weight.is_none()) {
         r.add_weight(r.arg("weight"), weight_array(weight));
         if (weight_normalises) {
             elementwise_job w = r.weights_job(0, job.weights);
             weight_total = without_gil(job.count, [&] { return rt::sum_weights(w, threads); }).total;
-            divisor = rounded(weight_total);
+            divisor = fusedloss::rounded(weight_total);
         }
     }
     if (reduce == batchmean) divisor = r.dims ? double(r.shape[0]) : 1.0;
@@ -278,7 +281,7 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
         else if (reduce == partial)
             value = py::make_tuple(s.high, s.low, weight_total.high, weight_total.low, job.count);
         else
-            value = py::float_(rounded(s) / divisor);
+            value = py::float_(fusedloss::rounded(s) / divisor);
     }
     py::list results;
     for (int k = 0; k < count; ++k)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from . import _core
 
 
-class Call(NamedTuple):
-    """One call of a kernel: what the body of a public loss returns."""
-
-    kernel: Kernel
-    inputs: tuple[Any, ...]
-    params: tuple[float, ...]
-    weight: Any
-    weight_normalises: bool
+# One call of a kernel, as the body of a public loss returns it: the kernel, its inputs and parameters in its own order,
+# the `weight` of torch's losses that have one, and whether a mean divides by that weight. A plain tuple, because it
+# stands in the path of every call.
+Call: TypeAlias = "tuple[Kernel, tuple[Any, ...], tuple[float, ...], Any, bool]"
 
 
 class Kernel:
@@ -32,9 +28,13 @@ class Kernel:
         self.has_hessian: bool = info["has_hessian"]
 
     def __call__(self, *inputs: Any, weight: Any = None, weight_normalises: bool = False, **params: float) -> Any:
-        if len(inputs) != len(self.inputs) or len(params) != len(self.params):
-            raise TypeError(f"kernel {self.name} takes inputs {self.inputs} and parameters {self.params}")
-        return Call(self, inputs, tuple([params[name] for name in self.params]), weight, weight_normalises)
+        if tuple(params) != self.params:
+            if params.keys() != set(self.params):
+                raise TypeError(f"kernel {self.name} takes the parameters {self.params}")
+            params = {name: params[name] for name in self.params}
+        if len(inputs) != len(self.inputs):
+            raise TypeError(f"kernel {self.name} takes the inputs {self.inputs}")
+        return self, inputs, tuple(params.values()), weight, weight_normalises
 
     def __repr__(self) -> str:
         return f"<kernel {self.name}({', '.join(self.inputs)}; {', '.join(self.params)})>"

@@ -121,16 +121,16 @@ class Loss(Generic[P]):
     def _probe(self) -> Call:
         """The call that a loss with its default (or bound) parameters makes."""
         arrays = [0.0] * sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in self._signature.parameters.values())
-        call: Call = self._function(*arrays, **self._bound)
+        call: Call = self._function(*arrays, **{k: v for k, v in self._bound.items() if k != "reduction"})
         return call
 
     @functools.cached_property
     def inputs(self) -> tuple[str, ...]:
-        return self._probe.kernel.inputs
+        return self._probe[0].inputs
 
     @functools.cached_property
     def differentiable(self) -> tuple[str, ...]:
-        kernel = self._probe.kernel
+        kernel = self._probe[0]
         return tuple(name for k, name in enumerate(kernel.inputs) if kernel.differentiable >> k & 1)
 
     @property
@@ -140,7 +140,7 @@ class Loss(Generic[P]):
 
     @functools.cached_property
     def has_hessian(self) -> bool:
-        return self._probe.kernel.has_hessian
+        return self._probe[0].has_hessian
 
     @property
     def summary(self) -> str:
@@ -283,7 +283,7 @@ class Loss(Generic[P]):
             p = self._signature.parameters.get(name)
             if p is None or p.kind is not p.KEYWORD_ONLY or name == "sample_weight":
                 raise TypeError(f"{self.name} has no parameter {name!r}")
-        self._reduction_code(params.get("reduction", "mean"))
+        self._reduction_code(params.get("reduction", self._default_reduction))
         bound: Loss[P] = object.__new__(type(self))
         bound.__dict__.update({k: v for k, v in self.__dict__.items() if k not in _CACHED})
         bound._bound = {**self._bound, **params}
@@ -308,7 +308,7 @@ class Loss(Generic[P]):
     # ---- how it runs ---------------------------------------------------------------------------
 
     def _reduction_code(self, reduction: Any) -> int:
-        if not isinstance(reduction, str) or reduction not in self._reductions:
+        if not (isinstance(reduction, str) and (reduction in self._reductions or reduction == "partial")):
             options = ", ".join(map(repr, self._reductions))
             raise ValueError(f"{self.name}: reduction must be one of {options}, got {reduction!r}")
         return _REDUCTIONS[reduction]
@@ -326,22 +326,27 @@ class Loss(Generic[P]):
         name = self.name
         if self._bound:
             kwargs = {**self._bound, **kwargs}
-        sample_weight = kwargs.pop("sample_weight", None)
-        threads = kwargs.pop("n_threads", None)
-        chosen = kwargs.pop("reduction", self._default_reduction)
-        code = self._reduction_code(chosen) if reduction is None else _REDUCTIONS[reduction]
+        sample_weight = threads = None
+        chosen = self._default_reduction
+        if kwargs:
+            sample_weight = kwargs.pop("sample_weight", None)
+            threads = kwargs.pop("n_threads", None)
+            chosen = kwargs.pop("reduction", chosen)
+        code = self._reduction_code(chosen if reduction is None else reduction)
         try:
             kernel, inputs, params, weight, weight_normalises = self._function(*args, **kwargs)
         except (TypeError, ValueError) as error:
             if str(error).startswith(name):
                 raise
             raise type(error)(f"{name}: {error}") from None
-        inputs = tuple([as_input(name, n, x) for n, x in zip(kernel.inputs, inputs, strict=True)])
+        for x in inputs:
+            if type(x) is not np.ndarray:
+                inputs = tuple([as_input(name, n, x) for n, x in zip(kernel.inputs, inputs, strict=True)])
+                break
         if sample_weight is not None:
             sample_weight = as_input(name, "sample_weight", sample_weight)
         if weight is not None:
             weight = as_input(name, "weight", weight)
-        bits = self._wrt_bits(kernel, wrt) if want & _GRAD else 0
         value, grads, hess = _core.elementwise(
             kernel.index,
             name,
@@ -353,18 +358,17 @@ class Loss(Generic[P]):
             cotangent,
             code,
             want,
-            bits,
+            self._wrt_bits(kernel, wrt) if want & _GRAD else 0,
             out,
             thread_count(threads),
         )
-        if len(grads) == 1:
-            grads = grads[0]
-        return value, grads, hess
+        return value, grads[0] if len(grads) == 1 else grads, hess
 
     def _wrt_bits(self, kernel: Kernel, wrt: str | Sequence[str] | None) -> int:
-        names = self.trains if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
+        if wrt is None:
+            wrt = self.trains
         bits = 0
-        for name in names:
+        for name in (wrt,) if isinstance(wrt, str) else wrt:
             k = kernel.inputs.index(name) if name in kernel.inputs else -1
             if k < 0 or not kernel.differentiable >> k & 1:
                 raise ValueError(f"{self.name}: wrt must be among {', '.join(map(repr, self.differentiable))}, got {name!r}")

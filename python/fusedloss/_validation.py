@@ -62,18 +62,14 @@ def choice(name: str, value: Any, options: Collection[str]) -> str:
 
 
 def as_input(loss: str, name: str, value: Any) -> Any:
-    """What the core takes: an ndarray in native byte order, or a Python number.
+    """What the core takes: an ndarray or a Python number.
 
     Anything with ``__array__`` or a CPU ``__dlpack__`` is accepted; masked arrays, None, and arrays on
     another device are refused.
     """
     if type(value) is float or type(value) is int:
         return value
-    if type(value) is not np.ndarray:
-        value = _converted(loss, name, value)
-    if not value.dtype.isnative:
-        value = value.astype(value.dtype.newbyteorder("="))
-    return value
+    return value if type(value) is np.ndarray else _converted(loss, name, value)
 
 
 def _converted(loss: str, name: str, value: Any) -> np.ndarray[Any, Any]:

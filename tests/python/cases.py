@@ -257,14 +257,14 @@ class Case:
         for key, domain in self.arguments.items():
             for value in (np.nan, *_infinities(domain)):
                 blocks.append({**base, key: np.full(4, value, dtype)})
-        return {key: np.concatenate([block[key] for block in blocks]) for key in self.arguments}
+        return self._linked({key: np.concatenate([block[key] for block in blocks]) for key in self.arguments})
 
 
 def _infinities(domain: Domain) -> tuple[float, ...]:
     if isinstance(domain, Real):
-        return np.inf, -np.inf
+        return (np.inf, -np.inf) if domain.limit == np.inf else ()
     if isinstance(domain, Positive):
-        return (np.inf,)
+        return (np.inf,) if domain.limit == np.inf else ()
     return (-np.inf,) if isinstance(domain, LogProbability) else ()
 
 
@@ -306,7 +306,7 @@ def _cases() -> Iterator[Case]:
         for chosen in params or ({},):
             yield Case(loss, arguments, chosen, kinks, **rest)
 
-    def tie(x, t, **_):
+    def tie(x, t, *_, **__):
         return (x - t,)
 
     # Regression
@@ -316,6 +316,7 @@ def _cases() -> Iterator[Case]:
     yield from on("smooth_l1_loss", PAIR, {"beta": 1.0}, {"beta": 0.25}, kinks=lambda x, t, beta: (abs(x - t) - beta,))
     yield from on("smooth_l1_loss", PAIR, {"beta": 0.0}, kinks=tie)
     yield from on("huber_loss", PAIR, {"delta": 1.0}, {"delta": 2.5}, kinks=lambda x, t, delta: (abs(x - t) - delta,))
+    yield from on("huber_loss", PAIR, {"delta": np.inf})
     yield from on("pseudo_huber_loss", PAIR, {"delta": 1.0}, {"delta": 0.5})
     yield from on(
         "charbonnier_loss",
@@ -325,28 +326,34 @@ def _cases() -> Iterator[Case]:
         {"eps": 0.5, "alpha": 1.5},
     )
     yield from on("log_cosh_loss", PAIR, {"a": 1.0}, {"a": 2.5})
-    yield from on("quantile_loss", PAIR, {"quantile": 0.5}, {"quantile": 0.875}, kinks=tie)
+    yield from on("quantile_loss", PAIR, {"quantile": 0.5}, {"quantile": 0.875}, {"quantile": 0.0}, kinks=tie)
+    yield from on("quantile_loss", {**PAIR, "quantile": SOFT}, kinks=tie)
+    rounded_tie = {"quantile": 0.5, "delta": 1.0}, {"quantile": 0.125, "delta": 0.5}
+    yield from on(
+        "quantile_huber_loss", PAIR, *rounded_tie, kinks=lambda x, t, quantile, delta: (x - t, abs(x - t) - delta)
+    )
     yield from on(
         "quantile_huber_loss",
-        PAIR,
-        {"quantile": 0.5, "delta": 1.0},
-        {"quantile": 0.125, "delta": 0.5},
+        {**PAIR, "quantile": SOFT},
+        {"delta": 1.5},
         kinks=lambda x, t, quantile, delta: (x - t, abs(x - t) - delta),
     )
     yield from on("expectile_loss", PAIR, {"expectile": 0.5}, {"expectile": 0.875}, kinks=tie)
     yield from on(
         "mean_absolute_percentage_error",
         PAIR,
-        {"eps": rounded(1e-7), "scale": 100.0},
-        {"eps": 0.5, "scale": 1.0},
-        kinks=lambda x, t, eps, scale: (x - t, t) if eps < 0.1 else (x - t, abs(t) - eps),
+        {"scale": 100.0, "eps": rounded(1e-7)},
+        kinks=lambda x, t, scale, eps: (x - t, t),
+    )
+    yield from on(
+        "mean_absolute_percentage_error",
+        PAIR,
+        {"scale": 1.0, "eps": 0.5},
+        kinks=lambda x, t, scale, eps: (x - t, abs(t) - eps),
     )
     yield from on("symmetric_mean_absolute_percentage_error", PAIR, kinks=lambda x, t: (x, t, x - t))
-    yield from on(
-        "mean_squared_logarithmic_error",
-        {"input": NonNegative(), "target": NonNegative()},
-        {"eps": rounded(1e-7)},
-    )
+    for eps in (rounded(1e-7), 0.5, -0.5):
+        yield from on("mean_squared_logarithmic_error", PAIR, {"eps": eps}, kinks=lambda x, t, eps: (x - eps, t - eps))
     yield from on("mean_bias_error", PAIR)
     yield from on("lp_loss", PAIR, {"p": 2.0}, {"p": 1.5}, {"p": 3.0}, {"p": 0.5}, {"p": 1.0}, kinks=tie)
     for loss in ("epsilon_insensitive_loss", "squared_epsilon_insensitive_loss"):
@@ -365,11 +372,18 @@ def _cases() -> Iterator[Case]:
     yield from on(
         "tukey_biweight_loss", PAIR, {"c": rounded(4.685)}, {"c": 1.5}, kinks=lambda x, t, c: (abs(x - t) - c,)
     )
+    shapes = (2.0, 1.0, 0.5, 0.0, -2.0, 3.0, -np.inf, np.inf)
+    yield from on("general_robust_loss", PAIR, *({"alpha": alpha, "scale": 1.5} for alpha in shapes))
+    yield from on("general_robust_loss", PAIR, {"alpha": 1.0, "scale": 1.0})
     yield from on(
         "general_robust_loss",
-        PAIR,
-        *({"alpha": alpha, "scale": 1.5} for alpha in (2.0, 1.0, 0.5, 0.0, -2.0, -np.inf, 3.0)),
-        {"alpha": 1.0, "scale": 1.0},
+        {**PAIR, "alpha": OneOf((2.0, 1.0, 0.0, -0.5, -2.0, -np.inf, np.inf)), "scale": Positive(0.5)},
+        detached=("alpha",),
+    )
+    yield from on(
+        "general_robust_loss",
+        {**PAIR, "alpha": Real(limit=1e4), "scale": Positive(0.5)},
+        kinks=lambda x, t, alpha, scale: (alpha - 2,),
     )
     yield from on(
         "wing_loss",
@@ -439,7 +453,7 @@ def _cases() -> Iterator[Case]:
         return input, np.minimum(target_lower, target_upper), np.maximum(target_lower, target_upper)
 
     time = Positive()
-    for distribution in ("normal", "logistic", "extreme"):
+    for distribution, limit in (("normal", 1e300), ("logistic", 1e300), ("extreme", 1e4)):
         several = ({"distribution": distribution, "scale": 1.0}, {"distribution": distribution, "scale": 0.5})
         for lower, upper, link in (
             (time, time, at_one_time),
@@ -447,7 +461,7 @@ def _cases() -> Iterator[Case]:
             (OneOf((0.0,)), time, None),
             (time, time, in_order),
         ):
-            bounds = {"input": Real(1.5), "target_lower": lower, "target_upper": upper}
+            bounds = {"input": Real(1.5, limit), "target_lower": lower, "target_upper": upper}
             yield from on("aft_nll_loss", bounds, *several, link=link)
 
     # Divergences

@@ -169,7 +169,7 @@ class TestEvaluate:
         for blocks in (1, 2, 3, 11):
             assert fl.evaluate(fl.mse_loss, prediction, target, chunk_rows=8192 * blocks).value == expected.value
         ragged = fl.evaluate(fl.mse_loss, prediction, target, chunk_rows=777)
-        assert ragged.value == pytest.approx(expected.value, rel=4e-16)
+        assert ragged.value == pytest.approx(expected.value, rel=1e-15)
 
     @pytest.mark.parametrize("pattern", ["{}.npy", "stored.npz:{}", "compressed.npz:{}", "compressed.npz:{}.npy"])
     @pytest.mark.parametrize("chunk_rows", [None, 77])

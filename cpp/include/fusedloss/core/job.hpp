@@ -72,7 +72,8 @@ struct kernel_call {
     void* grad[max_inputs];
     void* hess;
     const void* params;
-    std::size_t packs;
+    double scale;       // multiplies grad and hess
+    std::size_t packs;  // even
 };
 using block_kernel = void (*)(const kernel_call&);
 

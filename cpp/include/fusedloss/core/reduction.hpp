@@ -1,5 +1,5 @@
 // Sums whose bits depend on the data and its length alone: element i goes to one of as many lanes as fit
-// 64 bytes, whatever the width of a pack; lanes are folded in a fixed order, blocks are combined in order. float32 values are added in double;
+// 128 bytes, whatever the width of a pack; lanes are folded in a fixed order, blocks are combined in order. float32 values are added in double;
 // float64 values carry the rounding error of every addition along (Knuth's TwoSum).
 #pragma once
 
@@ -24,15 +24,16 @@ FUSEDLOSS_INLINE double rounded(sum s) {
     return r - r == 0.0 ? r : s.high;
 }
 
-// Elements are taken in units of 64 bytes; element i of every unit has its own sum.
-constexpr int unit_bytes = 64;
+// Elements are taken in units of 128 bytes; element i of every unit has its own sum. Two of the widest packs, so
+// that additions need not wait for each other.
+constexpr int unit_bytes = 128;
 
 template <class T>
 struct accumulator;
 
 template <>
 struct accumulator<float> {
-    static constexpr int lanes = 16, width = pack<double>::lanes, parts = lanes / width;
+    static constexpr int lanes = 32, width = pack<double>::lanes, parts = lanes / width;
     pack<double> total[parts];
 
     accumulator() {
@@ -56,7 +57,7 @@ struct accumulator<float> {
 
 template <>
 struct accumulator<double> {
-    static constexpr int lanes = 8, width = pack<double>::lanes, parts = lanes / width;
+    static constexpr int lanes = 16, width = pack<double>::lanes, parts = lanes / width;
     pack<double> total[parts], error[parts];
 
     accumulator() {

@@ -22,17 +22,13 @@ struct number<pack<S>> {
     static FUSEDLOSS_INLINE pack<S> read(const void* p, std::size_t i) {
         return load(static_cast<const S*>(p) + i * pack<S>::lanes);
     }
-    static FUSEDLOSS_INLINE void write(void* p, std::size_t i, pack<S> a) {
-        store(static_cast<S*>(p) + i * pack<S>::lanes, a);
-    }
+    static FUSEDLOSS_INLINE pack<S> rounded(pack<S> a) { return a; }
 };
 template <>
 struct number<extended> {
     using scalar = double;
     static FUSEDLOSS_INLINE extended read(const void* p, std::size_t i) { return number<pack<double>>::read(p, i); }
-    static FUSEDLOSS_INLINE void write(void* p, std::size_t i, extended a) {
-        number<pack<double>>::write(p, i, round_to_double(a));
-    }
+    static FUSEDLOSS_INLINE pack<double> rounded(extended a) { return round_to_double(a); }
 };
 
 template <class T>
@@ -58,25 +54,38 @@ FUSEDLOSS_INLINE auto eval_at(const Loss& loss, const void* const* in, std::size
 }
 
 template <class Loss, class T, kernel_outputs Outputs>
-void run_block(const kernel_call& call) {
+FUSEDLOSS_INLINE void run_pack(const Loss& loss, const kernel_call& call, std::size_t i) {
     using N = number<T>;
-    Loss loss;
-    std::memcpy(&loss, call.params, sizeof loss);
-#if FUSEDLOSS_PACK_BYTES == 32
-#pragma GCC unroll 2
-#endif
-    for (std::size_t i = 0; i < call.packs; ++i) {
-        const auto r = eval_at<T>(loss, call.in, i);
-        if constexpr (Outputs != want_grad_hess) N::write(call.value, i, r.value);
-        if constexpr (Outputs != want_value) {
-            if constexpr (Loss::traits.differentiable == 1) {
-                N::write(call.grad[0], i, r.grad[0]);
-            } else {
-                for (int k = 0; k < Loss::traits.inputs; ++k)
-                    if ((Loss::traits.differentiable >> k & 1) && call.grad[k]) N::write(call.grad[k], i, r.grad[k]);
-            }
+    using S = typename N::scalar;
+    const auto write = [i](void* p, pack<S> a) { store(static_cast<S*>(p) + i * pack<S>::lanes, a); };
+    const pack<S> scale = call.scale;
+    const auto r = eval_at<T>(loss, call.in, i);
+    if constexpr (Outputs != want_grad_hess) write(call.value, N::rounded(r.value));
+    if constexpr (Outputs != want_value) {
+        if constexpr (Loss::traits.differentiable == 1) {
+            write(call.grad[0], N::rounded(r.grad[0]) * scale);
+        } else {
+            for (int k = 0; k < Loss::traits.inputs; ++k)
+                if ((Loss::traits.differentiable >> k & 1) && call.grad[k])
+                    write(call.grad[k], N::rounded(r.grad[k]) * scale);
         }
-        if constexpr (Outputs == want_grad_hess) N::write(call.hess, i, r.hess);
+    }
+    if constexpr (Outputs == want_grad_hess) write(call.hess, N::rounded(r.hess) * scale);
+}
+
+template <class Loss, class T, kernel_outputs Outputs>
+void run_block(const kernel_call& arguments) {
+    const kernel_call call = arguments;  // a copy that no store can reach stays in registers
+    Loss loss;
+    std::memcpy(static_cast<void*>(&loss), call.params, sizeof loss);
+    if constexpr (sizeof(typename number<T>::scalar) == sizeof(float)) {
+        // Two at a time halves the cost of the loop itself; the longer kernels of doubles do not notice it.
+        for (std::size_t i = 0; i < call.packs; i += 2) {
+            run_pack<Loss, T, Outputs>(loss, call, i);
+            run_pack<Loss, T, Outputs>(loss, call, i + 1);
+        }
+    } else {
+        for (std::size_t i = 0; i < call.packs; ++i) run_pack<Loss, T, Outputs>(loss, call, i);
     }
 }
 
@@ -130,12 +139,6 @@ FUSEDLOSS_SHARED void apply_weights(C* values, const C* weights, int n) {
         store(v, select(w == pack<C>(0.0), pack<C>(0.0), w * load(v)));
     }
 }
-template <class C>
-FUSEDLOSS_SHARED void apply_scale(C* values, C scale, int n) {
-    const pack<C> s = scale;
-    for (C *v = values, *end = values + units_of<C>(n) * unit<C>; v < end; v += pack<C>::lanes) store(v, load(v) * s);
-}
-
 // The product of the job's weights.
 template <class C>
 FUSEDLOSS_SHARED const C* fetch_weights(const elementwise_job& job, std::int64_t begin, int n, C* product, C* other) {
@@ -148,29 +151,27 @@ FUSEDLOSS_SHARED const C* fetch_weights(const elementwise_job& job, std::int64_t
     return w;
 }
 
-// Scales a finished chunk into a contiguous array, past the caches: the stretch of whole aligned
-// packs with non-temporal stores, the few elements around it with ordinary ones.
+// A finished chunk into a contiguous array, past the caches: the stretch of whole aligned packs with
+// non-temporal stores, the few elements around it with ordinary ones.
 template <class C>
-FUSEDLOSS_SHARED void stream_out(C* dst, const C* values, C scale, int n) {
+FUSEDLOSS_SHARED void stream_out(C* dst, const C* values, int n) {
     constexpr int lanes = pack<C>::lanes;
-    const pack<C> s = scale;
     const int offset = int((64 - reinterpret_cast<std::uintptr_t>(dst) % 64) % 64) / int(sizeof(C));
     const int head = offset < n ? offset : n;
-    for (int i = 0; i < head; ++i) dst[i] = values[i] * scale;
+    for (int i = 0; i < head; ++i) dst[i] = values[i];
     int i = head;
-    for (; i + lanes <= n; i += lanes) store_stream(dst + i, load(values + i) * s);
-    for (; i < n; ++i) dst[i] = values[i] * scale;
+    for (; i + lanes <= n; i += lanes) store_stream(dst + i, load(values + i));
+    for (; i < n; ++i) dst[i] = values[i];
 }
 
 template <class C>
-FUSEDLOSS_SHARED void emit(const elementwise_job& job, const strided& out, std::int64_t begin, int n, C* values,
-                           C scale) {
+FUSEDLOSS_SHARED void emit(const elementwise_job& job, const strided& out, std::int64_t begin, int n,
+                           const C* values) {
     C* const direct = reinterpret_cast<C*>(static_cast<char*>(out.data) + begin * std::int64_t(sizeof(C)));
     if (values == direct) return;
     const bool plain = out.type == dtype_of<C> && contiguous(job.dims, out) &&
                        reinterpret_cast<std::uintptr_t>(out.data) % sizeof(C) == 0;
-    if (plain && job.stream) return stream_out(direct, values, scale, n);
-    if (scale != C(1)) apply_scale(values, scale, n);
+    if (plain && job.stream) return stream_out(direct, values, n);
     for_each_run(job.dims, job.shape, out, begin, n, [&](char* p, std::int64_t stride, int offset, int run) {
         scatter_run(out.type, values + offset, p, stride, run);
     });
@@ -179,10 +180,10 @@ FUSEDLOSS_SHARED void emit(const elementwise_job& job, const strided& out, std::
 // Where the kernel may write its result: straight into the caller's array when nothing is left to do
 // with it afterwards, else into `buffer`.
 template <class C>
-FUSEDLOSS_INLINE C* destination(const elementwise_job& job, const strided& out, std::int64_t begin, int n, C scale,
+FUSEDLOSS_INLINE C* destination(const elementwise_job& job, const strided& out, std::int64_t begin, int n,
                                 C* buffer) {
     const bool direct = out.type == dtype_of<C> && contiguous(job.dims, out) && !job.stream && job.weights == 0 &&
-                        scale == C(1) && n % unit<C> == 0;
+                        n % unit<C> == 0;
     return direct ? reinterpret_cast<C*>(static_cast<char*>(out.data) + begin * std::int64_t(sizeof(C))) : buffer;
 }
 
@@ -194,7 +195,6 @@ inline sum process(const elementwise_job& job, block_kernel kernel, std::int64_t
     alignas(64) C weights[2][chunk];
     alignas(64) C values[chunk], grads[max_inputs][chunk], hess[chunk];
     accumulator<C> total;
-    const C scale = C(job.grad_scale);
 
     for (std::int64_t at = begin; at < end; at += chunk) {
         const int n = end - at < chunk ? int(end - at) : chunk;
@@ -202,17 +202,18 @@ inline sum process(const elementwise_job& job, block_kernel kernel, std::int64_t
 
         kernel_call call;
         call.params = job.params;
+        call.scale = job.grad_scale;
         call.packs = units * (unit_bytes / FUSEDLOSS_PACK_BYTES);
         for (int k = 0; k < job.inputs; ++k) call.in[k] = fetch(job, job.in[k], at, n, inputs[k]);
-        C* const value = job.value.data ? destination(job, job.value, at, n, C(1), values) : values;
+        C* const value = job.value.data ? destination(job, job.value, at, n, values) : values;
         call.value = value;
         call.grad[0] = grads[0];  // a kernel may compute it unasked
         for (int k = 0; k < job.inputs; ++k)
             if (job.grad[k].data)
-                call.grad[k] = destination(job, job.grad[k], at, n, scale, grads[k]);
+                call.grad[k] = destination(job, job.grad[k], at, n, grads[k]);
             else if (k > 0)
                 call.grad[k] = nullptr;
-        call.hess = job.hess.data ? destination(job, job.hess, at, n, scale, hess) : nullptr;
+        call.hess = job.hess.data ? destination(job, job.hess, at, n, hess) : nullptr;
         kernel(call);
 
         if (job.weights) {
@@ -227,10 +228,10 @@ inline sum process(const elementwise_job& job, block_kernel kernel, std::int64_t
             for (int i = n; i % unit<C> != 0; ++i) value[i] = C(0);
             total.add(value, units);
         }
-        if (job.value.data) emit(job, job.value, at, n, value, C(1));
+        if (job.value.data) emit(job, job.value, at, n, value);
         for (int k = 0; k < job.inputs; ++k)
-            if (job.grad[k].data) emit(job, job.grad[k], at, n, static_cast<C*>(call.grad[k]), scale);
-        if (job.hess.data) emit(job, job.hess, at, n, static_cast<C*>(call.hess), scale);
+            if (job.grad[k].data) emit(job, job.grad[k], at, n, static_cast<const C*>(call.grad[k]));
+        if (job.hess.data) emit(job, job.hess, at, n, static_cast<const C*>(call.hess));
     }
     if (job.stream) stream_fence();
     return total.fold();

@@ -256,7 +256,7 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const tweedie_deviance& p, T mean, T target) {
     else if (p.power == 2.0)
         value = (ratio - 1.0) - log_ratio(ratio, t, m);
     else
-        value = zero_times(scale, m) / c - zero_times(t, scale) / d + pow(max(zero, t), c) / (c * d);
+        value = (p.power < 2.0 ? m * scale : zero_times(scale, m)) / c - zero_times(t, scale) / d + pow(max(zero, t), c) / (c * d);
     // A deviance is not negative: where its terms are opposite infinities, the positive one is the larger.
     const auto beyond = is_nan(value) & !(is_nan(m) | is_nan(t));
     value = select(m == t, zero, select(beyond, T(__builtin_inf()), value));
@@ -340,7 +340,7 @@ FUSEDLOSS_INLINE terms<T, 3> eval(const negative_binomial_nll&, T mean, T t, T d
     // log t! outgrows the rest: no probability exceeds 1.
     const T value = select((log_factorial == infinity) & !is_nan(q), infinity,
                            log_factorial - ascent + r * log_rest - zero_times(t, log(harmonic)));
-    const T by_r = log_rest - (share - u * odds) - rise;
+    const T by_r = select((t == infinity) & !is_nan(q), infinity, log_rest - (share - u * odds) - rise);
 
     const auto absent = (t == zero) & (m >= zero);
     const T ratio = select(absent, zero, t / m);
@@ -379,18 +379,17 @@ FUSEDLOSS_INLINE gamma_step<T> gamma_half_step(T x) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 5> eval(const evidential_nig& p, T gamma, T nu, T alpha, T beta, T target) {
-    const T e = gamma - target, size = abs(e), more = nu + 1.0;
-    const T variance = 2.0 * beta * more / nu;  // 2 alpha times the squared scale
+    const T e = gamma - target;
+    const T variance = 2.0 * beta * (1.0 + 1.0 / nu);  // 2 alpha times the squared scale
     const auto r = heavy_tail_of(e, sqrt(variance));
     const auto step = gamma_half_step(alpha);
-    const T twice = 2.0 * alpha + 1.0, lambda = p.regularizer, evidence = 2.0 * nu + alpha;
-    const T lean = alpha * r.share - 0.5 * r.rest;
-    constexpr double log_pi_high = 0x1.250d048e7a1bdp+0, log_pi_low = 0x1.7abf2ad8d5088p-57;
-    const T value = 0.5 * (log(variance) + log_pi_high + log_pi_low) + (alpha + 0.5) * r.log1p_square - step.log +
-                    lambda * size * evidence;
-    return {value,
-            {twice * r.pull + lambda * sign(e) * evidence, lean / (nu * more) + 2.0 * lambda * size,
-             r.log1p_square - step.slope + lambda * size, -lean / beta, T(0.0)},
+    const T twice = 2.0 * alpha + 1.0, lean = zero_times(r.share, alpha) - 0.5 * r.rest;
+    const T penalty = p.regularizer * abs(e), side = p.regularizer * sign(e), evidence = 2.0 * nu + alpha;
+    constexpr double log_pi = 0x1.250d048e7a1bdp+0;
+    const T value = 0.5 * (log(variance) + log_pi) + zero_times(r.log1p_square, alpha + 0.5) - step.log;
+    return {value + zero_times(penalty, evidence),
+            {zero_times(r.pull, twice) + zero_times(side, evidence), lean / (nu * (nu + 1.0)) + 2.0 * penalty,
+             r.log1p_square - step.slope + penalty, -lean / beta, T(0.0)},
             T(0.0)};
 }
 
@@ -432,23 +431,56 @@ FUSEDLOSS_INLINE T normal_bend(T x, T m) {
     return select(x < T(-1000.0), 1.0 - v * (1.0 - v * (6.0 - 50.0 * v)), m * (x + m));
 }
 
+// Of the normal mass between m - h and m + h, divided by phi(m): the mass by Gauss-Legendre quadrature with eight
+// nodes, good to a double where h and |m| h are at most 1, and the densities at the two ends.
+template <class T>
+struct normal_strip {
+    T mass, below, above;
+};
+
+template <class T>
+FUSEDLOSS_INLINE normal_strip<T> narrow_strip(T m, T h) {
+    constexpr double node[] = {0.1834346424956498, 0.525532409916329, 0.7966664774136267, 0.9602898564975363, 1.0};
+    constexpr double weight[] = {0.362683783378362, 0.31370664587788727, 0.2223810344533745, 0.10122853629037626};
+    normal_strip<T> r{T(0.0), T(0.0), T(0.0)};
+    for (int i = 0; i < 5; ++i) {
+        const T s = node[i] * h, fall = -0.5 * s * s, tilt = m * s;
+        r.below = exp(fall + tilt);
+        r.above = exp(fall - tilt);
+        if (i < 4) r.mass = r.mass + weight[i] * (r.below + r.above);
+    }
+    r.mass = h * r.mass;
+    return r;
+}
+
 template <class T>
 FUSEDLOSS_INLINE censored_terms<T> censored_normal(T lower, T upper, T width) {
-    // Mirrored to the lower tail if both ends lie in the upper one: p < q.
+    // Mirrored so that q, the upper end, is the one nearer to the mode.
     const T zero(0.0), one(1.0), infinity(__builtin_inf());
-    const auto mirror = lower > zero;
+    const auto mirror = lower + upper > zero;
     const T p = select(mirror, -upper, lower), q = select(mirror, -lower, upper);
-    const T at_p = ndtr_ratio(p), at_q = ndtr_ratio(q);
-    // The log of Phi(q) / Phi(p) is the integral of the falling ratio phi / Phi, whence the bounds.
-    const T raw = select(q == -infinity, infinity, log_ndtr(q) - log_ndtr(p));
-    const T gap = min(at_p * width, max(at_q * width, raw));
-    const auto alone = gap > T(750.0);  // Phi(p) does not count
-    const T k = select(alone, zero, 1.0 / expm1(gap)), drop = select(alone, zero, at_q - at_p);
-    const T slope = at_q + k * drop;
-    // Of q phi(q) - p phi(p) over the mass, plus the square of the slope.
-    const T inner = select(alone, zero, (q + 2.0 * at_q + k * drop) * drop + width * at_p);
-    const T bend = select(q == infinity, zero, normal_bend(q, at_q)) + k * inner;
-    return {select(alone, zero, log1p(k)) - log_ndtr(q), select(mirror, slope, -slope), max(zero, min(one, bend))};
+    const T sum = select(p == -infinity, p, p + q), at_q = ndtr_ratio(q);
+    // phi(p) / phi(q) - 1 and phi(p) / phi(q); Phi(p) / Phi(q).
+    const T drop = expm1(0.5 * width * sum), ratio = exp(0.5 * width * sum);
+    const auto alone = ratio == zero;
+    const T mass_ratio = select(alone, zero, ratio * (at_q / ndtr_ratio(p)));
+    const T log_q = select(q < T(-1.0), -0.5 * q * q - half_log_2pi - log(at_q), log_ndtr(q));
+    const T inner = at_q / (1.0 - mass_ratio), outer = inner * ratio;  // phi(q) and phi(p) over the mass
+    T value = -log_q - log1p(-mass_ratio), slope = -inner * drop;
+    T bend = select(alone, select(q == infinity, zero, normal_bend(q, at_q)),
+                    q * inner - zero_times(outer, p) + slope * slope);
+
+    const T m = 0.5 * sum, h = 0.5 * width;
+    const auto narrow = (h < T(0.7)) & (-m * h < one);
+    if (any(narrow)) {
+        const auto strip = narrow_strip(select(narrow, m, zero), select(narrow, h, one));
+        const T rise = strip.above - strip.below, level = strip.above + strip.below;
+        const T tilt = rise / strip.mass;
+        value = select(narrow, 0.5 * m * m + half_log_2pi - log(strip.mass), value);
+        slope = select(narrow, tilt, slope);
+        bend = select(narrow, (m * rise + h * level) / strip.mass + tilt * tilt, bend);
+    }
+    return {value, select(mirror, slope, -slope), max(zero, min(one, bend))};
 }
 
 template <class T>
@@ -458,15 +490,14 @@ FUSEDLOSS_INLINE terms<T, 3> eval(const aft_nll& p, T x, T target_lower, T targe
     censored_terms<T> exact, censored;  // value, and derivatives in z
     if (p.distribution == aft_nll::logistic) {
         const auto z = logistic(lower);
-        exact = {z.softplus + z.softplus_neg, z.sigmoid - z.sigmoid_neg, 2.0 * z.sigmoid * z.sigmoid_neg};
+        exact = {z.softplus + z.softplus_neg, tanh(0.5 * lower), 2.0 * z.sigmoid * z.sigmoid_neg};
         censored = censored_logistic(lower, upper, width);
     } else if (p.distribution == aft_nll::extreme) {
         const T rate = exp(lower);
         exact = {rate - lower, rate - 1.0, rate};
         censored = censored_extreme(lower, upper, width);
     } else {
-        constexpr double half_log_2pi_high = 0x1.d67f1c864beb5p-1, half_log_2pi_low = -0x1.65b5a1b7ff5dfp-55;
-        exact = {0.5 * lower * lower + half_log_2pi_high + half_log_2pi_low, lower, T(1.0)};
+        exact = {0.5 * lower * lower + half_log_2pi, lower, T(1.0)};
         censored = censored_normal(lower, upper, width);
     }
     const auto uncensored = target_lower == target_upper;

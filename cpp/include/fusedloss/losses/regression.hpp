@@ -59,12 +59,12 @@ struct quantile {
     static constexpr elementwise_traits traits{3, 0b011, false, arithmetic::working};
 };
 
-// Dabney et al. (2018): the Huber loss at kappa, over kappa, weighted like the pinball loss.
+// Dabney et al. (2018): the Huber loss at delta, over delta, weighted like the pinball loss.
 struct quantile_huber {
-    double kappa = 1.0;
+    double delta = 1.0;
     static constexpr const char* name = "quantile_huber";
     static constexpr const char* inputs = "input target quantile";
-    static constexpr const char* params = "kappa";
+    static constexpr const char* params = "delta";
     static constexpr elementwise_traits traits{3, 0b011, true, arithmetic::extended};
 };
 
@@ -77,13 +77,13 @@ struct expectile {
     static constexpr elementwise_traits traits{2, 0b11, true, arithmetic::working};
 };
 
-// scale |e| / max(|t|, epsilon).
+// scale |e| / max(|t|, eps).
 struct mean_absolute_percentage {
-    double scale = 100.0, epsilon = 1e-7;
+    double scale = 100.0, eps = 1e-7;
     static constexpr const char* name = "mean_absolute_percentage";
     static constexpr const char* inputs = "input target";
-    static constexpr const char* params = "scale epsilon";
-    static constexpr elementwise_traits traits{2, 0b01, false, arithmetic::extended};
+    static constexpr const char* params = "scale eps";
+    static constexpr elementwise_traits traits{2, 0b11, false, arithmetic::extended};
 };
 
 // 2 |e| / (|x| + |t|), with 0 / 0 = 0.
@@ -91,16 +91,16 @@ struct symmetric_mean_absolute_percentage {
     static constexpr const char* name = "symmetric_mean_absolute_percentage";
     static constexpr const char* inputs = "input target";
     static constexpr const char* params = "";
-    static constexpr elementwise_traits traits{2, 0b01, false, arithmetic::extended};
+    static constexpr elementwise_traits traits{2, 0b11, false, arithmetic::extended};
 };
 
-// (log(1 + max(x, epsilon)) - log(1 + max(t, epsilon)))^2.
+// (log(1 + max(x, eps)) - log(1 + max(t, eps)))^2.
 struct mean_squared_logarithmic {
-    double epsilon = 1e-7;
+    double eps = 1e-7;
     static constexpr const char* name = "mean_squared_logarithmic";
     static constexpr const char* inputs = "input target";
-    static constexpr const char* params = "epsilon";
-    static constexpr elementwise_traits traits{2, 0b01, true, arithmetic::extended};
+    static constexpr const char* params = "eps";
+    static constexpr elementwise_traits traits{2, 0b11, true, arithmetic::extended};
 };
 
 // t - x: a diagnostic, unbounded below.
@@ -271,7 +271,8 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const logcosh& p, T x, T t) {
     using constants = format<double>;
     const double ln2_a = constants::ln2 / p.a;
     const double ln2_rest = (__builtin_fma(-ln2_a, p.a, constants::ln2) + constants::ln2_rest) / p.a;
-    const split<T> e = difference(x, t), z = constant<T>(p.a) * e, m = abs(z), ln2 = constant<T>(ln2_a, ln2_rest);
+    const split<T> e = difference(x, t), z = constant<T>(p.a) * e, m = abs(z),
+                   ln2 = constant<T>(ln2_a, ln2_rest);
     const T square = z.hi * z.hi, cube = z.hi * square;
     const T lo = select(m.hi < T(400.0), m.lo + m.lo, T(0.0)), decay = exp_minus(m.hi + m.hi);
     const T shift = lo * decay, d = decay - shift, n = 1.0 + d, inverse = 1.0 / p.a;  // d = exp(-2 |z|)
@@ -282,7 +283,8 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const logcosh& p, T x, T t) {
                             fma(log1p(decay), inverse, abs(e).lo - ln2.lo - shift / n * inverse)};
     const split<T> slope = {z.hi, fma(cube, tanh_series(square), z.lo * (1.0 - square))};
     return residual_terms(select(small, rounded_product(e, half), rounded(large)),
-                          select(small, rounded(slope), copysign(1.0 - 2.0 * d / n, z.hi)), 4.0 * p.a * d / (n * n));
+                          select(small, rounded(slope), copysign(1.0 - 2.0 * d / n, z.hi)),
+                          4.0 * p.a * d / (n * n));
 }
 
 template <class T>
@@ -297,7 +299,7 @@ FUSEDLOSS_INLINE terms<T, 3> eval(const quantile&, T x, T t, T q) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const quantile_huber& p, T x, T t, T q) {
-    const T e = x - t, k = p.kappa, a = abs(e), m = min(k, a);
+    const T e = x - t, k = p.delta, a = abs(e), m = min(k, a);
     const T w = select(e > T(0.0), 1.0 - q, q) / k, grad = w * copysign(m, e);
     return {w * m * (a - 0.5 * m), {grad, -grad}, select(a > k, T(0.0), w)};
 }
@@ -311,30 +313,36 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const expectile& p, T x, T t) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const mean_absolute_percentage& p, T x, T t) {
-    const T e = x - t, a = abs(e), m = max(T(p.epsilon), abs(t)), scale = p.scale;
+    const T e = x - t, a = abs(e), eps = p.eps, m = max(eps, abs(t)), scale = p.scale;
     const T ratio = select(a == m, T(1.0), a / m);  // 1 where t is infinite
-    return input_terms<2>(scale * ratio, scale * sign(e) / m);
+    const T slope = scale * sign(e) / m;
+    // The loss is |x / t - 1| as long as |t| is above eps.
+    return {scale * ratio, {slope, select(abs(t) > eps, -(slope * x) / t, -slope)}, T(0.0)};
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const symmetric_mean_absolute_percentage&, T x, T t) {
-    // Where x and t have the same sign the derivative is 4 |t| / (|x| + |t|)^2, else 0.
-    const T half = select(max(abs(x), abs(t)) > T(1.0), T(0.5), T(1.0)), u = half * x, v = half * t;
-    const T e = u - v, sum = abs(u) + abs(v), ratio = 1.0 / (1.0 + abs(u) / abs(v));
-    const auto none = sum == T(0.0);
-    const T value = select(none, T(0.0), select(abs(e) == sum, T(2.0), 2.0 * abs(e) / sum));
-    const T grad = 2.0 * (1.0 + sign(x) * sign(t)) * sign(e) * ratio * half / sum;
-    return input_terms<2>(value, select(none, T(0.0), grad));
+    // With s = |x| + |t| the derivatives are +-4 |t| / s^2 and -+4 |x| / s^2 where x and t have the same
+    // sign, else 0. Both numbers are halved where s might overflow.
+    const T half = select(max(abs(x), abs(t)) > T(0x1p1000), T(0.5), T(1.0)), u = half * x, v = half * t;
+    const T e = u - v, sum = abs(u) + abs(v), s = select(sum == T(0.0), T(1.0), sum);
+    const T slope = 2.0 * half * (1.0 + sign(x) * sign(t)) * sign(e), finite = 0.5 * __DBL_MAX__;
+    return {select(abs(e) == s, T(2.0), 2.0 * abs(e) / s),
+            {slope * min(finite, abs(v)) / s / s, -slope * min(finite, abs(u)) / s / s},
+            T(0.0)};
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const mean_squared_logarithmic& p, T x, T t) {
     // The difference of the logarithms is log1p(|u - v| / (1 + min(u, v))) up to its sign: no cancellation.
-    const T eps = p.epsilon, u = max(eps, x), v = max(eps, t), e = u - v, q = 1.0 + u;
-    const T d = copysign(log1p(abs(e) / (1.0 + min(u, v))), e);
+    const T eps = p.eps, u = max(eps, x), v = max(eps, t), e = u - v, q = 1.0 + u;
+    const T d = copysign(log1p(abs(e) / (1.0 + min(u, v))), e), none = select(is_nan(d), d, T(0.0));
     const auto clipped = x < eps;
-    return input_terms<2>(d * d, select(clipped, d * 0.0, 2.0 * d / q),
-                          select(clipped, d * 0.0, 2.0 * (1.0 - d) / q / q));
+    // An infinite logarithm must not be divided by the infinity it comes from.
+    const T above = min(T(1e300), d), below = max(T(-1e300), d);
+    return {d * d,
+            {select(clipped, none, 2.0 * above / q), select(t < eps, none, -2.0 * below / (1.0 + v))},
+            select(clipped, none, 2.0 * (1.0 - above) / q / q)};
 }
 
 template <class T>
@@ -374,7 +382,8 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const linex& p, T x, T t) {
     const T a = p.a, y = a * (x - t), m = expm1(y);
     // y^2 / 2 + y^3 / 6 + ... + y^7 / 5040 where the difference would cancel. Beyond 800 the exponential
     // has overflowed, and an infinite y must not be subtracted from it.
-    const T series = y * y * (0.5 + y / 6.0 * (1.0 + y / 4.0 * (1.0 + y / 5.0 * (1.0 + y / 6.0 * (1.0 + y / 7.0)))));
+    const T series =
+        y * y * (0.5 + y / 6.0 * (1.0 + y / 4.0 * (1.0 + y / 5.0 * (1.0 + y / 6.0 * (1.0 + y / 7.0)))));
     const T value = select(abs(y) < T(0x1p-10), series, m - min(T(800.0), y));
     return residual_terms(value, a * m, a * a * exp(y));
 }

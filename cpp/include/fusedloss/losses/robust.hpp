@@ -15,12 +15,12 @@ struct pseudo_huber {
     static constexpr elementwise_traits traits{2, 0b11, true, arithmetic::extended};
 };
 
-// Charbonnier et al. (1994): (e^2 + epsilon^2)^alpha.
+// Charbonnier et al. (1994): (e^2 + eps^2)^alpha.
 struct charbonnier {
-    double epsilon = 1e-3, alpha = 0.5;
+    double eps = 1e-3, alpha = 0.5;
     static constexpr const char* name = "charbonnier";
     static constexpr const char* inputs = "input target";
-    static constexpr const char* params = "epsilon alpha";
+    static constexpr const char* params = "eps alpha";
     static constexpr elementwise_traits traits{2, 0b11, true, arithmetic::extended};
 };
 
@@ -69,12 +69,12 @@ struct geman_mcclure {
     static constexpr elementwise_traits traits{2, 0b11, true, arithmetic::extended};
 };
 
-// Beaton and Tukey (1974): k^2 / 6 (1 - (1 - u)^3), u = min((e / k)^2, 1). Gradient e (1 - u)^2.
+// Beaton and Tukey (1974): c^2 / 6 (1 - (1 - u)^3), u = min((e / c)^2, 1). Gradient e (1 - u)^2.
 struct tukey_biweight {
-    double k = 4.685;
+    double c = 4.685;
     static constexpr const char* name = "tukey_biweight";
     static constexpr const char* inputs = "input target";
-    static constexpr const char* params = "k";
+    static constexpr const char* params = "c";
     static constexpr elementwise_traits traits{2, 0b11, true, arithmetic::extended};
 };
 
@@ -88,7 +88,7 @@ struct general_robust {
 
 // Feng et al. (2018): width log(1 + |e| / curvature) where |e| < width, else |e| - C, continuous.
 struct wing {
-    double width = 10.0, curvature = 2.0;
+    double width = 5.0, curvature = 0.5;
     static constexpr const char* name = "wing";
     static constexpr const char* inputs = "input target";
     static constexpr const char* params = "width curvature";
@@ -148,11 +148,11 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const pseudo_huber& p, T x, T t) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const charbonnier& p, T x, T t) {
-    // In terms of h = sqrt(e^2 + epsilon^2): h^(2 alpha).
-    const T e = x - t, a = abs(e), eps = p.epsilon, n = T(2.0) * p.alpha;
+    // In terms of h = sqrt(e^2 + eps^2): h^(2 alpha).
+    const T e = x - t, a = abs(e), eps = p.eps, n = T(2.0) * p.alpha;
     const against_scale<T> s(a, eps);
     const T k = sqrt(1.0 + s.r * s.r), h = max(eps, a) * k;
-    const T sine = select(s.outside, T(1.0), s.r) / k, cosine = s.w / k;  // |e| / h, epsilon / h
+    const T sine = select(s.outside, T(1.0), s.r) / k, cosine = s.w / k;  // |e| / h, eps / h
     if (p.alpha == 0.5) return residual_terms(h, copysign(sine, e), cosine * cosine / h);
     const T power = pow(h, n - 1.0);
     return residual_terms(pow(h, n), copysign(n * sine * power, e),
@@ -211,7 +211,7 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const geman_mcclure& p, T x, T t) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const tukey_biweight& p, T x, T t) {
-    const T e = x - t, k = p.k, a = min(k, abs(e)), q = a / k, u = q * q, rest = (k - a) / k * (1.0 + q);
+    const T e = x - t, c = p.c, a = min(c, abs(e)), q = a / c, u = q * q, rest = (c - a) / c * (1.0 + q);
     return residual_terms(a * a * (3.0 - u * (3.0 - u)) / 6.0, copysign(a * rest * rest, e),
                           rest * (1.0 - 5.0 * u));
 }
@@ -224,57 +224,66 @@ FUSEDLOSS_INLINE T second_order_series(T u) {
     return 0.5 * s;
 }
 
+// d/d alpha of A / alpha expm1(y) with y = L alpha / 2 and L = log(1 + u), u = z / A; power = exp(y) and
+// saturation = u / (1 + u). With psi(v) = (exp(-v) - 1 + v) / v^2 it is power L^2 / 2 |psi(y) - psi(L)|.
+template <class T>
+FUSEDLOSS_INLINE T shape_slope(T A, T y, T L, T power, T saturation) {
+    const auto y_small = abs(y) < T(0x1p-5);
+    const auto both_small = y_small & (L < T(0x1p-5));
+    // Both series at once, with their common factor |y - L| = L A / 2 taken out of the difference.
+    T sum = 1.0, power_L = 1.0, series = T(1.0) / 6.0;
+    double factorial = 6.0;
+    for (int n = 2; n <= 11; ++n) {
+        power_L = -power_L * L;
+        sum = power_L - sum * y;  // +- of y^i L^(n - 1 - i) over all i
+        factorial *= n + 2;
+        series = series + sum * (1.0 / factorial);
+    }
+    const T psi_L = select(L < T(0x1p-5), second_order_series(L), (L - saturation) / L / L);
+    const T psi_y = select(y_small, second_order_series(y), (1.0 / power + (y - 1.0)) / y / y);
+    // Below 0 the exponential of -y would overflow; that of y vanishes.
+    const T below = ((y - 1.0) * power + 1.0) / y / y - power * psi_L;
+    const T gap = select((y < T(0.0)) & !y_small, below, power * (psi_y - psi_L));
+    return 0.5 * L * L * select(both_small, 0.5 * A * L * series * power, abs(gap));
+}
+
 template <class T>
 FUSEDLOSS_INLINE terms<T, 4> eval(const general_robust&, T x, T t, T alpha, T scale) {
     // With u = z / A, L = log(1 + u) and y = L alpha / 2 the loss is A / alpha expm1(y): a limit is needed
     // at alpha = 0, and at 2 and +-infinity, where A = 0 and 1 / A = 0. Powers of 1 + u are kept as squares
     // of roots, so that their products overflow or round only where the result does.
     const T e = x - t + 0.0 * scale, a = abs(e), A = abs(alpha - 2.0), half = 0.5 * alpha;
-    const auto log_limit = abs(alpha) < T(1e-100), square_limit = A == T(0.0), exp_limit = A > T(1e40);
+    const auto log_limit = abs(half) < T(1e-100);
+    const auto square_limit = A == T(0.0);
+    const auto exp_limit = A > T(1e40);
 
     const against_scale<T> s(a, scale * sqrt(A));
     const T l = log1p(s.r * s.r), log_w = s.log_w(), L = l - 2.0 * log_w, saturation = s.saturation();
-    const T y = select(log_limit, T(0.0), half * L), root = exp(0.5 * y);  // (1 + u)^(alpha / 4)
-    const T amount = select(log_limit, T(1.0), A / alpha);
-    const T value = select(log_limit, 0.5 * A * L, select(y > T(300.0), amount * root * root, amount * expm1(y)));
+    const T y = select(log_limit, T(0.0), half * L), root = exp(0.5 * y), amount = A / alpha;
+    const T power_value = select(y > T(300.0), amount * root * root, amount * expm1(y));
+    const T value = select(log_limit, 0.5 * A * L, power_value);
     // The slope is |e| (1 + u)^(alpha / 2 - 1) / scale^2, with |e| taken into the power beyond the scale.
     const T beyond = select(alpha == T(1.0), T(0.0), (alpha - 1.0) * log_w);
-    const T slope_root = exp(0.5 * ((half - 1.0) * l - beyond)) / scale, slope = s.smaller * slope_root * slope_root;
+    const T slope_root = exp(0.5 * ((half - 1.0) * l - beyond)) / scale;
+    const T slope = s.smaller * slope_root * slope_root;
     const T curvature = slope_root * s.w * slope_root * (s.weight() + (alpha - 1.0) * saturation);
     // e times the slope, over the scale.
-    const T v = select(s.outside, T(1.0), s.r), stretch = A * v * root * (v * root / scale) / (1.0 + s.r * s.r);
+    const T v = select(s.outside, T(1.0), s.r);
+    const T stretch = A * v * root * (v * root / scale) / (1.0 + s.r * s.r);
+    const T bounded = min(T(1e150), L), y_bounded = select(log_limit, T(0.0), half * bounded);
+    const T shape = shape_slope(A, y_bounded, bounded, root * root, saturation);
 
-    // d/d alpha = (1 + u)^(alpha / 2) L^2 / 2 |psi(y) - psi(L)| with psi(v) = (exp(-v) - 1 + v) / v^2. Where
-    // both arguments are small the common factor y - L is taken out of the difference of the series.
-    const T bounded = min(T(1e150), L), yb = select(log_limit, T(0.0), half * bounded), tiny = 0x1p-5;
-    const auto y_small = abs(yb) < tiny, L_small = bounded < tiny;
-    const T psi_L = select(L_small, second_order_series(bounded), (bounded - saturation) / bounded / bounded);
-    T h = 1.0, power_L = 1.0, series = T(1.0) / 6.0;
-    double factorial = 6.0;
-    for (int n = 2; n <= 11; ++n) {
-        power_L = -power_L * bounded;
-        h = power_L - h * yb;  // (-1)^(n - 1) times the sum of y^i L^(n - 1 - i)
-        factorial *= n + 2;
-        series = series + h * (1.0 / factorial);
-    }
-    const T power = root * root;
-    const T gap = select(y_small, second_order_series(yb), (1.0 / power + (yb - 1.0)) / yb / yb) - psi_L;
-    // Below 0 the exponential of -y would overflow; that of y vanishes.
-    const T below = ((yb - 1.0) * power + 1.0) / yb / yb - power * psi_L;
-    const T factor = 0.5 * bounded * bounded;
-    const T shape = select(y_small & L_small, factor * (0.5 * A * bounded * series) * power,
-                           factor * abs(select((yb < T(0.0)) & !y_small, below, power * gap)));
-
-    // alpha = 2 and alpha = +-infinity: z / 2 and +-expm1(+-z / 2).
+    // alpha = 2 (and all others near 0) and alpha = +-infinity: z / 2 and +-expm1(+-z / 2).
     const T q = a / scale, capped = min(T(1e3), q), z = capped * capped, direction = copysign(T(1.0), alpha);
-    const T limit_root = exp(0.25 * direction * z), limit = limit_root * limit_root, curve = 1.0 / scale / scale;
-    const T none = select(is_nan(q), q, T(0.0));
+    const T limit_root = exp(0.25 * direction * z), limit = limit_root * limit_root;
+    const T curve = 1.0 / scale / scale, none = select(is_nan(q), q, T(0.0));
     const auto pick = [&](T general, T square, T exponential) {
-        return select(square_limit, square, select(exp_limit, exponential, general));
+        return select(square_limit | (q < T(0x1p-55)), square, select(exp_limit, exponential, general));
     };
     const T grad = copysign(pick(slope, q / scale, capped / scale * limit), e);
     return {pick(value, 0.5 * q * q, direction * expm1(0.5 * direction * z)),
-            {grad, -grad, pick(shape, none, none), -pick(stretch, q / scale * q, z / scale * limit)},
+            {grad, -grad, select(square_limit | exp_limit, none, shape),
+             -pick(stretch, q / scale * q, z / scale * limit)},
             pick(curvature, curve, curve * limit * (1.0 + direction * z))};
 }
 

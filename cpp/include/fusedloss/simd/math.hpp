@@ -17,13 +17,14 @@ struct format;
 template <>
 struct format<float> {
     static constexpr int mantissa = 23, bias = 127;
-    static constexpr double round_shift =
-        0x1.8p23;  // adding it rounds a small number to an integer in the low bits
-    static constexpr double lowest_exp = -104.0, highest_exp = 89.0;  // e^x is 0, is infinite
-    static constexpr int guard = 64;  // 2^(k + guard) for k < 0, 2^(k - guard) for k >= 0 are normal
+    // Adding it rounds a small number to an integer, which then stands in the low bits.
+    static constexpr double round_shift = 0x1.8p23;
+    static constexpr double lowest_exp = -104.0, highest_exp = 89.0;  // where e^x is 0, is infinite
+    // If e^x = 2^k p, then 2^(k + guard) for x < 0 and 2^(k - guard) for x >= 0 are normal numbers.
+    static constexpr int guard = 64;
     static constexpr double guard_power = 0x1p64;
-    static constexpr double ln2_hi = 0x1.62e4p-1,
-                            ln2_lo = 0x1.7f7d1cf79abcap-20;  // hi times an exponent is exact
+    // ln2_hi times an exponent is exact; ln2 is the nearest float.
+    static constexpr double ln2_hi = 0x1.62e4p-1, ln2_lo = 0x1.7f7d1cf79abcap-20;
     static constexpr double ln2 = 0x1.62e43p-1, ln2_rest = -0x1.05c610ca86c39p-29;
     static constexpr double pi_4 = 0x1.921fb6p-1, pi_4_rest = -0x1.777a5cf72cecep-26;
     static constexpr double smallest_normal = 0x1p-126;
@@ -74,9 +75,18 @@ struct reduced_exponent {
 template <class T>
 FUSEDLOSS_INLINE reduced_exponent<T> reduce_exponent(pack<T> x, pack<T> offset) {
     using F = format<T>;
-    const pack<T> shift = F::round_shift + offset, k_shifted = fma(x, pack<T>(log2_e), shift),
-                  k = k_shifted - shift;
+    const pack<T> shift = F::round_shift + offset, k_shifted = fma(x, pack<T>(log2_e), shift);
+    const pack<T> k = k_shifted - shift;
     return {k_shifted, k, fma(k, pack<T>(-F::ln2_hi), x)};
+}
+// e^(rest - k ln2_lo + x_lo) - 1. Floats do without x_lo; in double what the argument rounds off is kept.
+FUSEDLOSS_INLINE pack<float> reduced_expm1(pack<float> k, pack<float> rest, pack<float>) {
+    const pack<float> r = fma(k, pack<float>(-format<float>::ln2_lo), rest);
+    return fma(r * r, exp_series(r), r);
+}
+FUSEDLOSS_INLINE pack<double> reduced_expm1(pack<double> k, pack<double> rest, pack<double> x_lo) {
+    const pack<double> low = fma(k, pack<double>(-format<double>::ln2_lo), x_lo), r = rest + low;
+    return r + fma(r * r, exp_series(r), (rest - r) + low);
 }
 // The float whose exponent field is what `shifted` holds in its low bits.
 template <class T>
@@ -86,7 +96,7 @@ FUSEDLOSS_INLINE pack<T> power_of_two(pack<T> shifted) {
 
 // e^(x + x_lo) for |x_lo| <= ulp(x). 2^k alone may lie outside the normal range, so it is applied in two
 // factors of which the last rounds: subnormal results are rounded once.
-template <bool WithLow, class T>
+template <class T>
 FUSEDLOSS_INLINE pack<T> exp_sum(pack<T> x, pack<T> x_lo) {
     using F = format<T>;
     const pack<T> limited = min(pack<T>(F::highest_exp), max(pack<T>(F::lowest_exp), x));
@@ -94,16 +104,11 @@ FUSEDLOSS_INLINE pack<T> exp_sum(pack<T> x, pack<T> x_lo) {
     const pack<T> offset = select(negative, pack<T>(F::bias + F::guard), pack<T>(F::bias - F::guard));
     const pack<T> guard = select(negative, pack<T>(1 / F::guard_power), pack<T>(F::guard_power));
     const auto e = reduce_exponent(limited, offset);
-    const pack<T> low = WithLow ? fma(e.k, pack<T>(-F::ln2_lo), x_lo) : pack<T>(0.0);
-    const pack<T> r = WithLow ? e.rest + low : fma(e.k, pack<T>(-F::ln2_lo), e.rest);
-    const pack<T> p =
-        WithLow ? r + fma(r * r, exp_series(r), (e.rest - r) + low) : fma(r * r, exp_series(r), r);
-    return fma(p, guard, guard) * power_of_two(e.k_shifted);
+    return fma(reduced_expm1(e.k, e.rest, x_lo), guard, guard) * power_of_two(e.k_shifted);
 }
-
-// Max error 1 ULP (float), 1 ULP (double). exp(-inf) = 0, gradual underflow, NaN stays NaN.
-FUSEDLOSS_INLINE pack<float> exp(pack<float> x) { return exp_sum<false>(x, x); }
-FUSEDLOSS_OUTLINE pack<double> exp(pack<double> x) { return exp_sum<false>(x, x); }
+// Max error 1 ULP (float), 1 ULP (double), subnormals included. exp(-inf) = 0, NaN stays NaN.
+FUSEDLOSS_INLINE pack<float> exp(pack<float> x) { return exp_sum(x, pack<float>(0.0)); }
+FUSEDLOSS_OUTLINE pack<double> exp(pack<double> x) { return exp_sum(x, pack<double>(0.0)); }
 
 // e^-a for a >= 0, the common part of everything logistic: as exp, with one sign to care for.
 template <class T>
@@ -111,9 +116,8 @@ FUSEDLOSS_INLINE pack<T> exp_minus(pack<T> a) {
     using F = format<T>;
     const pack<T> limited = min(pack<T>(-F::lowest_exp), a), shift = F::round_shift + (F::bias + F::guard);
     const pack<T> k_shifted = fma(limited, pack<T>(-log2_e), shift), k = k_shifted - shift;
-    const pack<T> r = fma(k, pack<T>(-F::ln2_lo), fma(k, pack<T>(-F::ln2_hi), -limited));
-    const pack<T> p = fma(r * r, exp_series(r), r), guard = 1 / F::guard_power;
-    return fma(p, guard, guard) * power_of_two(k_shifted);
+    const pack<T> rest = fma(k, pack<T>(-F::ln2_hi), -limited), guard = 1 / F::guard_power;
+    return fma(reduced_expm1(k, rest, pack<T>(0.0)), guard, guard) * power_of_two(k_shifted);
 }
 
 // e^x - 1 = 2^k ((1 - 2^-k) + (e^r - 1)), the sum of 1 - 2^-k and r being exact in two parts.
@@ -126,8 +130,7 @@ FUSEDLOSS_INLINE pack<T> expm1_any(pack<T> x) {
     const pack<T> scale = power_of_two(e.k_shifted);  // 2^(k - 1): 2^k overflows before the result does
     const pack<T> inverse =
         from_bits(bits<T>(typename bits<T>::scalar(2 * F::bias) << F::mantissa) - as_bits(scale));
-    const pack<T> step = fma(pack<T>(-0.5), inverse, pack<T>(1.0)),
-                  step_lo = fma(pack<T>(-0.5), inverse, 1.0 - step);
+    const pack<T> step = 1.0 - 0.5 * inverse, step_lo = (1.0 - step) - 0.5 * inverse;
     const pack<T> sum = step + r, rest = (r - (sum - step)) + (step_lo + r_lo);
     const pack<T> half = sum + fma(r * r, exp_series(r), rest);
     return select(x == pack<T>(0.0), x, (half + half) * scale);
@@ -156,14 +159,12 @@ struct binary_parts {
 template <class T>
 FUSEDLOSS_INLINE binary_parts<T> split_exponent(pack<T> x) {
     using F = format<T>;
-    const bits<T> base(F::sqrt_half_bits), k = (as_bits(x) - base) >> F::mantissa,
-                                           exponent = k << F::mantissa;
+    const bits<T> k = (as_bits(x) - bits<T>(F::sqrt_half_bits)) >> F::mantissa, exponent = k << F::mantissa;
     const pack<T> k_shifted = from_bits(k + as_bits(pack<T>(F::round_shift)));
     return {k_shifted - F::round_shift, from_bits(as_bits(x) - exponent), exponent};
 }
 
-// log(2^k (m + m_lo)) with s = f / (2 + f), f = m - 1: f - (f^2/2 - s (f^2/2 + z log_series(z))), small terms
-// first.
+// log(2^k (m + m_lo)), where log(m) = f - (f^2/2 - s (f^2/2 + z log_series(z))), s = f / (2 + f), f = m - 1.
 template <class T>
 FUSEDLOSS_INLINE pack<T> log_parts(pack<T> k, pack<T> m, pack<T> m_lo) {
     using F = format<T>;
@@ -196,8 +197,8 @@ FUSEDLOSS_INLINE pack<T> log_any(pack<T> x) {
     const pack<T> k = p.k - select(subnormal, pack<T>(64.0), pack<T>(0.0));
     return with_log_limits(x, log_parts(k, p.m, pack<T>(0.0)));
 }
-// Max error 1 ULP (float), 1 ULP (double), subnormals included. log(+-0) = -inf, NaN for x < 0, log(inf) =
-// inf.
+// Max error 1 ULP (float), 1 ULP (double), subnormals included. log(+-0) = -inf, log(x < 0) = NaN,
+// log(inf) = inf, NaN stays NaN.
 FUSEDLOSS_INLINE pack<float> log(pack<float> x) { return log_any(x); }
 FUSEDLOSS_OUTLINE pack<double> log(pack<double> x) { return log_any(x); }
 
@@ -230,8 +231,7 @@ template <class T>
 FUSEDLOSS_INLINE pack<T> log_of_one_plus(pack<T> e) {
     return fma(e * e, log1p_series(e), e);
 }
-// 1 / (1 + e) for 0 <= e <= 1, with one Newton step: 1 - s is exact, so the step also undoes the rounding of
-// 1 + e.
+// 1 / (1 + e) for 0 <= e <= 1, with one Newton step: 1 - s being exact, it undoes the rounding of 1 + e too.
 template <class T>
 FUSEDLOSS_INLINE pack<T> reciprocal_of_one_plus(pack<T> e) {
     const pack<T> s = 1.0 / (1.0 + e);
@@ -243,16 +243,27 @@ struct logistic_terms {
     T sigmoid, sigmoid_neg;    // 1 / (1 + e^-x), 1 / (1 + e^x)
     T softplus, softplus_neg;  // log(1 + e^x), log(1 + e^-x)
 };
+// m + log(1 + e) where m = 0 or e = e^-m, with series = log1p_series(e).
+template <class T>
+FUSEDLOSS_INLINE pack<T> softplus_sum(pack<T> m, pack<T> e, pack<T> series) {
+    if constexpr (sizeof(T) == 4 && has_fma) {
+        return m + fma(e * e, series, e);
+    } else {
+        // Keeping what m + e rounds off saves half a ULP. Where m is infinite that is NaN, which max drops.
+        const pack<T> sum = m + e, rest = max(m - (sum - e), pack<T>(-1.0));
+        return sum + fma(e * e, series, rest);
+    }
+}
 template <class T>
 FUSEDLOSS_INLINE logistic_terms<pack<T>> logistic_any(pack<T> x) {
-    const pack<T> e = exp_minus(abs(x)), rest = log_of_one_plus(e);
+    const pack<T> e = exp_minus(abs(x)), series = log1p_series(e), zero(0.0);
     const pack<T> larger = reciprocal_of_one_plus(e), smaller = e * larger;
     const auto negative = as_bits(x) < bits<T>(0);
-    return {select(negative, smaller, larger), select(negative, larger, smaller), max(pack<T>(0.0), x) + rest,
-            rest - min(pack<T>(0.0), x)};
+    return {select(negative, smaller, larger), select(negative, larger, smaller),
+            softplus_sum(max(zero, x), e, series), softplus_sum(-min(zero, x), e, series)};
 }
-// All four from one e^-|x|. Max error in float and double: sigmoids 2 ULP, softplus 1.8 [2.3] ULP, down to
-// the underflow of e^-|x|. Exact limits at +-inf, NaN stays NaN.
+// All four from one e^-|x|, down to its underflow. Max error: sigmoids 2 ULP (float), 2 ULP (double);
+// softplus 1.8 [1.9] ULP (float), 1.8 [2.1] ULP (double). Exact limits at +-inf, NaN stays NaN.
 FUSEDLOSS_INLINE logistic_terms<pack<float>> logistic(pack<float> x) { return logistic_any(x); }
 FUSEDLOSS_OUTLINE logistic_terms<pack<double>> logistic(pack<double> x) { return logistic_any(x); }
 FUSEDLOSS_INLINE pack<float> sigmoid(pack<float> x) { return logistic_any(x).sigmoid; }
@@ -303,8 +314,8 @@ FUSEDLOSS_INLINE pack<T> log_cosh_any(pack<T> x) {
     const pack<T> large = (a - F::ln2) + (log_of_one_plus(e) - F::ln2_rest);
     return select(a < pack<T>(1.0), small, large);
 }
-// log(cosh(x)), x^2 / 2 near 0. Max error 1.1 [1.5] ULP (float), 1.1 [1.5] ULP (double). log_cosh(+-inf) =
-// inf, NaN stays NaN.
+// log(cosh(x)), x^2 / 2 near 0. Max error 1.1 [1.5] ULP (float), 1.1 [1.5] ULP (double).
+// log_cosh(+-inf) = inf, NaN stays NaN.
 FUSEDLOSS_INLINE pack<float> log_cosh(pack<float> x) { return log_cosh_any(x); }
 FUSEDLOSS_OUTLINE pack<double> log_cosh(pack<double> x) { return log_cosh_any(x); }
 
@@ -327,8 +338,8 @@ FUSEDLOSS_INLINE pack<T> atan_any(pack<T> x) {
     using F = format<T>;
     const pack<T> a = abs(x), zero(0.0), one(1.0);
     const auto middle = a > pack<T>(0.6), upper = a > pack<T>(1.0 / 0.6);
-    const pack<T> t =
-        select(upper, -one, select(middle, a - one, a)) / select(upper, a, select(middle, a + one, one));
+    const pack<T> numerator = select(upper, -one, select(middle, a - one, a));
+    const pack<T> t = numerator / select(upper, a, select(middle, a + one, one));
     const pack<T> quarters = select(upper, pack<T>(2.0), select(middle, one, zero)), z = t * t;
     const pack<T> low = fma(t, z * atan_series(z), quarters * F::pi_4_rest);
     return copysign(fma(quarters, pack<T>(F::pi_4), t + low), x);
@@ -384,7 +395,7 @@ FUSEDLOSS_INLINE double_double log_extended(pack<double> x) {
     return exact_sum(sum.hi, sum.lo + (v.lo + fma(s, q_lo, fma(s_lo, q.hi, k * F::ln2_lo))));
 }
 
-// x^y for x >= 0 (NaN for x < 0). Max error 0.51 ULP (float), 1 ULP (double). pow(x, 0) = pow(1, y) = 1,
+// x^y for x >= 0 (NaN for x < 0). Max error 0.51 ULP (float), 1.1 ULP (double). pow(x, 0) = pow(1, y) = 1,
 // pow(0, y < 0) = inf; unlike std::pow, NaN in either argument gives NaN, so that it is never hidden.
 FUSEDLOSS_OUTLINE pack<double> pow(pack<double> x, pack<double> y) {
     const pack<double> zero(0.0), one(1.0), infinity(__builtin_inf());
@@ -392,7 +403,7 @@ FUSEDLOSS_OUTLINE pack<double> pow(pack<double> x, pack<double> y) {
     const pack<double> exponent = min(pack<double>(0x1p70), max(pack<double>(-0x1p70), y));
     const double_double l = log_extended(x), p = exact_product(exponent, l.hi);
     const pack<double> hi = min(pack<double>(2000.0), max(pack<double>(-2000.0), p.hi));
-    const pack<double> regular = exp_sum<true>(hi, select(hi == p.hi, fma(exponent, l.lo, p.lo), zero));
+    const pack<double> regular = exp_sum(hi, select(hi == p.hi, fma(exponent, l.lo, p.lo), zero));
     const pack<double> at_limit = select((x == zero) ^ (y > zero), infinity, zero);  // x = 0 or inf, y != 0
     const pack<double> result = select((x == zero) | (x == infinity), at_limit, regular);
     const pack<double> poison = x + y;

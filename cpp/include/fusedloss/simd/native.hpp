@@ -1,5 +1,5 @@
-// The few operations GCC/Clang vector extensions cannot spell: broadcast, fused multiply-add, square
-// root, non-temporal stores and half-precision conversion. Everything else in the library is written
+// The few operations GCC/Clang vector extensions cannot spell, or not well: broadcast, fused multiply-add, square
+// root, minimum and maximum, non-temporal stores and half-precision conversion. Everything else in the library is written
 // with the vector extensions and holds on any target.
 #pragma once
 
@@ -43,12 +43,37 @@ using native = typename native_vector<T>::type;
 #define FUSEDLOSS_X86(name, suffix) _mm_##name##_##suffix
 #endif
 
+// a < b ? a : b and a > b ? a : b, lane by lane: b where either is NaN, as the x86 instructions have it.
+#if !defined(__x86_64__)
+template <class V>
+FUSEDLOSS_INLINE V native_min(V a, V b) {
+    return a < b ? a : b;
+}
+template <class V>
+FUSEDLOSS_INLINE V native_max(V a, V b) {
+    return a > b ? a : b;
+}
+#endif
+
 #if defined(__x86_64__)
 
 FUSEDLOSS_INLINE native<float> broadcast(float s) { return FUSEDLOSS_X86(set1, ps)(s); }
 FUSEDLOSS_INLINE native<double> broadcast(double s) { return FUSEDLOSS_X86(set1, pd)(s); }
+#if FUSEDLOSS_NATIVE_BYTES == 64  // GCC warns of the undefined vector inside _mm512_sqrt_ps
+FUSEDLOSS_INLINE native<float> native_sqrt(native<float> a) { return _mm512_maskz_sqrt_ps(__mmask16(-1), a); }
+FUSEDLOSS_INLINE native<double> native_sqrt(native<double> a) { return _mm512_maskz_sqrt_pd(__mmask8(-1), a); }
+FUSEDLOSS_INLINE native<float> native_min(native<float> a, native<float> b) { return _mm512_maskz_min_ps(__mmask16(-1), a, b); }
+FUSEDLOSS_INLINE native<double> native_min(native<double> a, native<double> b) { return _mm512_maskz_min_pd(__mmask8(-1), a, b); }
+FUSEDLOSS_INLINE native<float> native_max(native<float> a, native<float> b) { return _mm512_maskz_max_ps(__mmask16(-1), a, b); }
+FUSEDLOSS_INLINE native<double> native_max(native<double> a, native<double> b) { return _mm512_maskz_max_pd(__mmask8(-1), a, b); }
+#else
 FUSEDLOSS_INLINE native<float> native_sqrt(native<float> a) { return FUSEDLOSS_X86(sqrt, ps)(a); }
 FUSEDLOSS_INLINE native<double> native_sqrt(native<double> a) { return FUSEDLOSS_X86(sqrt, pd)(a); }
+FUSEDLOSS_INLINE native<float> native_min(native<float> a, native<float> b) { return FUSEDLOSS_X86(min, ps)(a, b); }
+FUSEDLOSS_INLINE native<double> native_min(native<double> a, native<double> b) { return FUSEDLOSS_X86(min, pd)(a, b); }
+FUSEDLOSS_INLINE native<float> native_max(native<float> a, native<float> b) { return FUSEDLOSS_X86(max, ps)(a, b); }
+FUSEDLOSS_INLINE native<double> native_max(native<double> a, native<double> b) { return FUSEDLOSS_X86(max, pd)(a, b); }
+#endif
 FUSEDLOSS_INLINE void native_stream(float* p, native<float> a) { FUSEDLOSS_X86(stream, ps)(p, a); }
 FUSEDLOSS_INLINE void native_stream(double* p, native<double> a) { FUSEDLOSS_X86(stream, pd)(p, a); }
 FUSEDLOSS_INLINE void stream_fence() { _mm_sfence(); }

@@ -1,7 +1,7 @@
 // pack<T>: the lanes of one native vector. Wider packs (several native vectors, FUSEDLOSS_PACK_BYTES) were
 // measured: out-of-order execution already overlaps the short chains of neighbouring packs, while every kernel
 // doubles in size. A lane never sees another one, so results do not depend on the width; where the assignment of
-// elements to lanes matters, in sums, core/reduction.hpp fixes it to 64 bytes on every machine.
+// elements to lanes matters, in sums, core/reduction.hpp fixes it on every machine.
 //
 // A formula uses a pack as a number: + - * /, comparisons (giving a mask), select, and the functions
 // of math.hpp. Constants convert implicitly: `0.5 * x`.
@@ -205,12 +205,12 @@ FUSEDLOSS_INLINE pack<T> copysign(pack<T> magnitude, pack<T> sign) {
 // NaN in either argument gives b: put the argument that may be NaN second.
 template <class T>
 FUSEDLOSS_INLINE pack<T> min(pack<T> a, pack<T> b) {
-    for (int i = 0; i < pack<T>::parts; ++i) a.part[i] = a.part[i] < b.part[i] ? a.part[i] : b.part[i];
+    for (int i = 0; i < pack<T>::parts; ++i) a.part[i] = native_min(a.part[i], b.part[i]);
     return a;
 }
 template <class T>
 FUSEDLOSS_INLINE pack<T> max(pack<T> a, pack<T> b) {
-    for (int i = 0; i < pack<T>::parts; ++i) a.part[i] = a.part[i] > b.part[i] ? a.part[i] : b.part[i];
+    for (int i = 0; i < pack<T>::parts; ++i) a.part[i] = native_max(a.part[i], b.part[i]);
     return a;
 }
 template <class T>

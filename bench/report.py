@@ -1,0 +1,289 @@
+"""Results as CSV, Markdown and a chart."""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fusedloss as fl
+from peers import PEERS
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS", "FUSEDLOSS_NUM_THREADS")
+KEYS = ("loss", "dtype", "size", "threads", "wants", "bytes")
+OURS = ("fusedloss", "fusedloss_out", "floor", "in_cache", "float32_out")
+PACKAGES = ("numpy", "torch", "jax", "optax", "numexpr", "scikit-learn")
+
+Row = dict[str, Any]
+
+
+class Goal(NamedTuple):
+    """What is promised of a loss at the largest size, in all threads."""
+
+    of_floor: float
+    over_torch: float
+
+
+CHEAP, TRANSCENDENTAL = Goal(0.85, 8.0), Goal(0.6, 12.0)
+GOALS = {
+    **dict.fromkeys(("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "hinge_loss", "quantile_loss"), CHEAP),
+    **dict.fromkeys(
+        (
+            "binary_cross_entropy_with_logits",
+            "sigmoid_focal_loss",
+            "poisson_nll_loss",
+            "soft_margin_loss",
+            "log_cosh_loss",
+        ),
+        TRANSCENDENTAL,
+    ),
+}
+COMPUTE_BOUND = 0.85  # of the time in cache, where that and not memory is the floor
+OVER_COMPILED, OVER_COMPILED_ALLOCATING = 4.0, 2.5
+OVER_TORCH_IN_CACHE = 8.0
+COMPILED = ("torch.compile", "jax.jit")
+
+
+def write(rows: Sequence[Row], folder: Path, *, seconds: float, rounds: int) -> None:
+    """Writes results.csv, results.md and, with matplotlib, results.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_csv(rows, folder / "results.csv")
+    chart = _draw(rows, folder / "results.png")
+    parts = [*_preface(seconds, rounds), *_largest(rows), *_goals(rows), *_halves(rows), *_smaller(rows)]
+    if chart:
+        parts.append("![nanoseconds per element](results.png)")
+    (folder / "results.md").write_text("\n\n".join(parts) + "\n")
+
+
+def _write_csv(rows: Sequence[Row], path: Path) -> None:
+    columns = [*KEYS, *OURS, *PEERS, "numpy_expression"]
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()})
+
+
+# ---- Markdown ---------------------------------------------------------------------------------------
+
+
+def _preface(seconds: float, rounds: int) -> list[str]:
+    config = fl.show_config()
+    versions = []
+    for package in PACKAGES:
+        try:
+            versions.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    cache = config["last_level_cache"] / 2**20
+    return [
+        "# Speed",
+        f"- Machine: {_cpu()}, {os.cpu_count()} CPUs, {cache:.0f} MB last-level cache, {platform.system()}\n"
+        f"- fusedloss {config['version']} ({config['compiler']}, {config['isa']}), Python {config['python']}, "
+        f"{', '.join(versions)}\n"
+        f"- {date.today()}, {seconds / 60:.0f} minutes",
+        f"Best of {rounds} turns that all contestants take one after another on the same float32 arrays, in a process "
+        "confined to as many CPUs as threads. *Floor*: a loop that only reads the same arrays and writes (past the "
+        "caches where that is faster) as many as there are gradients. *out*: the gradient goes to an array that "
+        "exists; all peers but numexpr and scikit-learn allocate theirs. Peers return the mean and the gradient; "
+        "a peer that computes anything else is not timed. `results.csv` has every figure, in ns per element. "
+        f"{', '.join(THREAD_VARIABLES)} = threads; other OpenMP settings are the defaults.",
+    ]
+
+
+def _cpu() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in text.splitlines() if "model name" in line), platform.machine())
+
+
+def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the first column holds names, the others figures."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _select(rows: Sequence[Row], **wanted: Any) -> list[Row]:
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def _extent(rows: Sequence[Row]) -> tuple[int, int]:
+    return max(row["size"] for row in rows), max(row["threads"] for row in rows)
+
+
+def _ratio(numerator: float | None, denominator: float | None) -> str:
+    return "" if not numerator or not denominator else f"{numerator / denominator:.3g}"
+
+
+def _largest(rows: Sequence[Row]) -> list[str]:
+    size, threads = _extent(rows)
+    parts = []
+    for wants, ours in (("value+grad", "fusedloss_out"), ("value", "fusedloss")):
+        chosen = _select(rows, dtype="float32", size=size, threads=threads, wants=wants)
+        peers = [peer for peer in PEERS if any(peer in row for row in chosen)]
+        without = ["without out"] if wants == "value+grad" else []
+        body = [
+            [
+                row["loss"],
+                f"{row[ours]:.3g}",
+                *([f"{row['fusedloss']:.3g}"] if without else []),
+                f"{row['bytes'] / row[ours]:.3g}",
+                _ratio(row.get("floor"), row[ours]),
+                *(_ratio(row.get(peer), row[ours]) for peer in peers),
+            ]
+            for row in chosen
+        ]
+        head = ["loss", "ns/element", *without, "GB/s", "of floor", *(f"x {peer}" for peer in peers)]
+        title = "Value and gradient" if wants == "value+grad" else "Value"
+        parts += [f"## {title}, {size:,} elements, {_threads(threads)}", table(head, body)]
+    return parts
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
+def _goals(rows: Sequence[Row]) -> list[str]:
+    """The stated goals; a figure that falls short is bold."""
+    size, threads = _extent(rows)
+    head = [
+        "loss",
+        "of floor",
+        "x torch",
+        "x compiled, out",
+        "x compiled",
+        "value: of floor",
+        "x torch, 2^14, 1 thread",
+    ]
+    body = []
+    for loss, goal in GOALS.items():
+        both = _select(rows, loss=loss, dtype="float32", size=size, threads=threads)
+        if not both:
+            continue
+        value, grad = (next(row for row in both if row["wants"] == wants) for wants in ("value", "value+grad"))
+        compiled = min((grad[peer] for peer in COMPILED if peer in grad), default=None)
+        small = _select(rows, loss=loss, dtype="float32", size=2**14, threads=1, wants="value+grad")
+        body.append(
+            [
+                loss,
+                _of_floor(grad, "fusedloss_out", goal),
+                _against(grad.get("torch"), grad["fusedloss_out"], goal.over_torch),
+                _against(compiled, grad["fusedloss_out"], OVER_COMPILED),
+                _against(compiled, grad["fusedloss"], OVER_COMPILED_ALLOCATING),
+                _of_floor(value, "fusedloss", goal),
+                _against(small[0].get("torch"), small[0]["fusedloss_out"], OVER_TORCH_IN_CACHE) if small else "",
+            ]
+        )
+    if not body:
+        return []
+    text = (
+        f"{size:,} elements, {_threads(threads)}, value and gradient, unless the column says otherwise; *compiled* is "
+        "the faster of torch.compile and jax.jit; bold falls short. A *c* marks a loss whose time in cache, divided "
+        f"by the threads, is above the floor of memory: the fraction is of that time, and {COMPUTE_BOUND} the goal. "
+        "Goals: "
+        f"{CHEAP.of_floor} of the floor and {CHEAP.over_torch:g} x torch for the first six, {TRANSCENDENTAL.of_floor} "
+        f"and {TRANSCENDENTAL.over_torch:g} for the others; {OVER_COMPILED:g} and {OVER_COMPILED_ALLOCATING:g} x "
+        f"compiled; {OVER_TORCH_IN_CACHE:g} x torch at 2^14 in one thread."
+    )
+    call = [row for row in rows if "numpy_expression" in row]
+    calls = [
+        f"One call of mse_loss with {row['size']} elements, {_threads(row['threads'])}: "
+        f"{row['fusedloss'] * row['size']:.0f} ns; `((x - y) ** 2).mean()`: "
+        f"{row['numpy_expression'] * row['size']:.0f} ns."
+        for row in call
+    ]
+    return ["## Goals", text, table(head, body), *calls]
+
+
+def _marked(text: str, reached: bool) -> str:
+    return text if reached else f"**{text}**"
+
+
+def _against(peer: float | None, ours: float, goal: float) -> str:
+    return _marked(f"{peer / ours:.3g}", peer / ours >= goal) if peer else ""
+
+
+def _of_floor(row: Row, ours: str, goal: Goal) -> str:
+    memory, compute = row.get("floor", 0.0), row["in_cache"] / row["threads"]
+    if compute > memory:
+        return _marked(f"{compute / row[ours]:.2f} c", compute / row[ours] >= COMPUTE_BOUND)
+    return _marked(f"{memory / row[ours]:.2f}", memory / row[ours] >= goal.of_floor)
+
+
+def _halves(rows: Sequence[Row]) -> list[str]:
+    halves = [row for row in rows if row["dtype"] != "float32"]
+    if not halves:
+        return []
+    types = sorted({row["dtype"] for row in halves})
+    times = {(row["loss"], row["dtype"]): row["fusedloss_out"] / row["float32_out"] for row in halves}
+    body = []
+    for loss in dict.fromkeys(row["loss"] for row in halves):
+        body.append([loss, *(_marked(f"{times[loss, t]:.2f}", times[loss, t] <= 1) for t in types)])
+    size, threads = _extent(halves)
+    title = f"## Time with 16-bit arrays over time with float32, value and gradient, {size:,} elements, "
+    return [title + _threads(threads), table(["loss", *types], body)]
+
+
+def _smaller(rows: Sequence[Row]) -> list[str]:
+    """How the loss fares from a few elements up: in nanoseconds, and beside PyTorch."""
+    sizes = sorted({row["size"] for row in rows})
+    parts = []
+    for threads in sorted({row["threads"] for row in rows}):
+        chosen = _select(rows, dtype="float32", threads=threads, wants="value+grad")
+        by_key = {(row["loss"], row["size"]): row for row in chosen}
+        body = []
+        for loss in dict.fromkeys(row["loss"] for row in chosen):
+            cells = []
+            for size in sizes:
+                row = by_key[loss, size]
+                ours = row["fusedloss_out"]
+                time = f"{ours * size:.0f} ns" if size < 1000 else f"{ours:.3g}"
+                cells.append(f"{time} (x {_ratio(row['torch'], ours)})" if "torch" in row else time)
+            body.append([loss, *cells])
+        parts += [
+            f"## Value and gradient by size, {_threads(threads)}: ns per element (below 1000 elements: per call), "
+            "and times PyTorch eager",
+            table(["loss", *(f"{size:,}" for size in sizes)], body),
+        ]
+    return parts
+
+
+# ---- chart ------------------------------------------------------------------------------------------
+
+
+def _draw(rows: Sequence[Row], path: Path) -> bool:
+    """Nanoseconds per element at the largest size, of the losses that have peers."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    size, threads = _extent(rows)
+    chosen = _select(rows, dtype="float32", size=size, threads=threads, wants="value+grad")
+    chosen = [row for row in chosen if any(peer in row for peer in PEERS)][::-1]
+    if not chosen:
+        return False
+    figure = Figure(figsize=(8, 1.5 + 0.24 * len(chosen)), layout="constrained")
+    axes = figure.subplots()
+    series = {"floor": "floor of memory", "fusedloss_out": "fusedloss", **{peer: peer for peer in PEERS}}
+    markers = {"floor": "|", "fusedloss_out": "D"}
+    colours = {"floor": "black", "fusedloss_out": "crimson"}
+    for key, label in series.items():
+        points = [(row[key], k) for k, row in enumerate(chosen) if key in row]
+        if points:
+            x, y = zip(*points, strict=True)
+            axes.scatter(x, y, s=36, marker=markers.get(key, "o"), color=colours.get(key), label=label, zorder=3)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(chosen)), [row["loss"] for row in chosen], fontsize=8)
+    axes.grid(axis="x", which="both", alpha=0.3)
+    axes.set_xlabel("ns per element (logarithmic)")
+    axes.set_title(f"Value and gradient, float32, {size:,} elements, {_threads(threads)}", fontsize=10)
+    axes.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.4, -0.1 - 0.3 / len(chosen)))
+    figure.savefig(path, dpi=100)
+    return True
