@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -33,14 +33,16 @@ _CORRUPT = (EOFError, zlib.error, zipfile.BadZipFile)
 class Source:
     """One argument of a loss as a sequence of row chunks.
 
-    `chunks(rows)` starts at the first row each time it is called; a chunk may be a buffer that the next one overwrites.
-    A source of shape ``()`` is a constant, repeated without end.
+    `chunks(rows, first, step)` gives every `step`-th chunk of so many rows, from chunk number `first` on. It may be
+    called by several threads; a chunk may be a buffer that the next one overwrites. Where `skips` is false, chunks left
+    out cost as much as the others. A source of shape ``()`` is a constant, repeated without end.
     """
 
     label: str
     shape: tuple[int, ...]
     itemsize: int
-    chunks: Callable[[int], Iterator[Any]]
+    skips: bool
+    chunks: Callable[[int, int, int], Iterator[Any]]
 
     @property
     def row_bytes(self) -> int:
@@ -75,17 +77,17 @@ def _array_source(label: str, data: Any) -> Source:
     if not all(hasattr(data, attribute) for attribute in ("shape", "dtype", "__getitem__")):
         array = np.asarray(data)
         if not array.shape:
-            return Source(label, (), 0, lambda rows: repeat(data))
+            return Source(label, (), 0, True, lambda rows, first, step: repeat(data))
         data = array
     shape = tuple(int(n) for n in data.shape)
 
-    def chunks(rows: int) -> Iterator[Any]:
+    def chunks(rows: int, first: int, step: int) -> Iterator[Any]:
         if not shape:
             yield from repeat(data)
-        for start in range(0, shape[0], rows):
+        for start in range(first * rows, shape[0], step * rows):
             yield data[start : start + rows]
 
-    return Source(label, shape, getattr(data.dtype, "itemsize", 8), chunks)
+    return Source(label, shape, getattr(data.dtype, "itemsize", 8), True, chunks)
 
 
 def _npy_source(label: str, open_stream: Callable[[], Any], *, seekable: bool = True) -> Source:
@@ -95,20 +97,24 @@ def _npy_source(label: str, open_stream: Callable[[], Any], *, seekable: bool = 
         if columnwise and not seekable:  # each row is spread over the whole compressed stream
             return _array_source(label, _fill(label, stream, np.empty(shape[::-1], dtype)).T)
 
-    def row_chunks(rows: int) -> Iterator[NDArray[Any]]:
+    row_bytes = dtype.itemsize * math.prod(shape[1:])
+
+    def row_chunks(rows: int, first: int, step: int) -> Iterator[NDArray[Any]]:
         with open_stream() as stream:
             _read_header(label, stream)
             if not shape:
                 yield from repeat(_fill(label, stream, np.empty(shape, dtype)))
             buffer = np.empty((min(rows, shape[0]), *shape[1:]), dtype)
-            for start in range(0, shape[0], rows):
+            stream.seek(first * rows * row_bytes, os.SEEK_CUR)
+            for start in range(first * rows, shape[0], step * rows):
                 yield _fill(label, stream, buffer[: shape[0] - start])
+                stream.seek((step - 1) * rows * row_bytes, os.SEEK_CUR)
 
-    def column_chunks(rows: int) -> Iterator[NDArray[Any]]:
+    def column_chunks(rows: int, first: int, step: int) -> Iterator[NDArray[Any]]:
         with open_stream() as stream:
             _read_header(label, stream)
             origin = stream.tell()
-            for start in range(0, shape[0], rows):
+            for start in range(first * rows, shape[0], step * rows):
                 count = min(rows, shape[0] - start)
                 columns = np.empty((math.prod(shape[1:]), count), dtype)
                 for index, column in enumerate(columns):
@@ -116,7 +122,7 @@ def _npy_source(label: str, open_stream: Callable[[], Any], *, seekable: bool = 
                     _fill(label, stream, column)
                 yield columns.T.reshape((count, *shape[1:]), order="F")
 
-    return Source(label, shape, dtype.itemsize, column_chunks if columnwise else row_chunks)
+    return Source(label, shape, dtype.itemsize, seekable, column_chunks if columnwise else row_chunks)
 
 
 def _read_header(label: str, stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -189,7 +195,7 @@ def _parquet_source(label: str, path: str, column: str | None) -> Source:
         raise ValueError(f"{label}: expected numbers, got a column of {kind}")
     dtype = np.dtype(scalar.to_pandas_dtype())
 
-    def chunks(rows: int) -> Iterator[NDArray[Any]]:
+    def all_chunks(rows: int) -> Iterator[NDArray[Any]]:
         buffer = np.empty((min(rows, rows_in_file), *width), dtype)
         filled = 0
         with pq.ParquetFile(path) as file:
@@ -210,4 +216,7 @@ def _parquet_source(label: str, path: str, column: str | None) -> Source:
         if filled:
             yield buffer[:filled]
 
-    return Source(label, (rows_in_file, *width), dtype.itemsize, chunks)
+    def chunks(rows: int, first: int, step: int) -> Iterator[NDArray[Any]]:
+        return islice(all_chunks(rows), first, None, step)
+
+    return Source(label, (rows_in_file, *width), dtype.itemsize, False, chunks)

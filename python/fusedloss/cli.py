@@ -72,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--loss", action="append", default=[], metavar="NAME[:PARAM=VALUE,...]", help="repeatable")
     command.add_argument("--weight", metavar="ARRAY", help="weight of each row")
     command.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    command.add_argument("--chunk-rows", type=_positive, metavar="N", help="rows in memory at a time (about 8 MB)")
+    command.add_argument(
+        "--chunk-rows", type=_positive, metavar="N", help="rows in memory at a time, per thread (about 4 MB)"
+    )
     command.add_argument("--threads", type=_positive, metavar="N", help="threads to compute with")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
     command.set_defaults(run=_evaluate)

@@ -214,7 +214,7 @@ class TestEvaluate:
         pq.write_table(table, path, row_group_size=4)
         source = open_source("input", f"{path}:vectors")
         assert source.shape == (10, 3)
-        np.testing.assert_array_equal(np.concatenate([chunk.copy() for chunk in source.chunks(3)]), vectors)
+        np.testing.assert_array_equal(np.concatenate([chunk.copy() for chunk in source.chunks(3, 0, 1)]), vectors)
         with pytest.raises(ValueError, match="missing values"):
             fl.evaluate(fl.mse_loss, f"{path}:gaps", np.zeros(10))
         with pytest.raises(ValueError, match="expected numbers, got a column of string"):
@@ -286,13 +286,13 @@ class TestStoredLayouts:
             source = open_source("input", path)
             assert source.shape == array.shape
             for _ in range(2):  # a source can be read again
-                chunks = [np.array(chunk) for chunk in source.chunks(4)]
+                chunks = [np.array(chunk) for chunk in source.chunks(4, 0, 1)]
                 assert all(chunk.dtype == array.dtype for chunk in chunks)
                 np.testing.assert_array_equal(np.concatenate([array[:0], *chunks]), array)
 
     def test_constant(self, tmp_path):
         np.save(tmp_path / "a.npy", np.float32(3.0))
-        chunks = open_source("input", tmp_path / "a.npy").chunks(4)
+        chunks = open_source("input", tmp_path / "a.npy").chunks(4, 0, 1)
         assert [next(chunks), next(chunks)] == [3.0, 3.0]
 
     def test_only_member_needs_no_name(self, tmp_path):
@@ -304,7 +304,7 @@ class TestStoredLayouts:
             def to_numpy(self):
                 return np.arange(5.0)
 
-        assert [chunk.tolist() for chunk in open_source("input", Column()).chunks(2)] == [[0, 1], [2, 3], [4]]
+        assert [chunk.tolist() for chunk in open_source("input", Column()).chunks(2, 0, 1)] == [[0, 1], [2, 3], [4]]
 
 
 class TestRefusals:

@@ -114,21 +114,26 @@ template <class T>
 struct against_scale {
     typename T::mask_type outside;  // |e| > c
     T smaller;                      // min(|e|, c)
+    T larger;                       // max(|e|, c)
     T r;                            // q or 1 / q
     T w;                            // min(1, 1 / q)
 
     FUSEDLOSS_INLINE against_scale(T a, T c) {
         outside = a > c;
         smaller = min(c, a);
-        r = smaller / max(c, a);
+        larger = max(c, a);
+        r = smaller / larger;
         w = select(outside, r, T(1.0));
     }
     // 1 / (1 + q^2).
     FUSEDLOSS_INLINE T weight() const { return w * w / (1.0 + r * r); }
     // q^2 / (1 + q^2).
     FUSEDLOSS_INLINE T saturation() const { return select(outside, T(1.0), r * r) / (1.0 + r * r); }
-    // -log(max(1, q)).
-    FUSEDLOSS_INLINE T log_w() const { return select(outside, log(r), T(0.0)); }
+    // log(w), by way of a multiple of it that is never subnormal.
+    FUSEDLOSS_INLINE T log_w() const {
+        const T unit = 0x1p60;
+        return select(outside, log(unit * smaller / larger) - log(unit), T(0.0));
+    }
 };
 
 // A loss that starts as e^2 / 2: that where (e / c)^2 is negligible, and perhaps subnormal, hence inaccurate.
@@ -151,7 +156,7 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const charbonnier& p, T x, T t) {
     // In terms of h = sqrt(e^2 + eps^2): h^(2 alpha).
     const T e = x - t, a = abs(e), eps = p.eps, n = T(2.0) * p.alpha;
     const against_scale<T> s(a, eps);
-    const T k = sqrt(1.0 + s.r * s.r), h = max(eps, a) * k;
+    const T k = sqrt(1.0 + s.r * s.r), h = s.larger * k;
     const T sine = select(s.outside, T(1.0), s.r) / k, cosine = s.w / k;  // |e| / h, eps / h
     if (p.alpha == 0.5) return residual_terms(h, copysign(sine, e), cosine * cosine / h);
     const T power = pow(h, n - 1.0);

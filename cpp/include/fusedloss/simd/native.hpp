@@ -59,7 +59,7 @@ FUSEDLOSS_INLINE V native_max(V a, V b) {
 
 FUSEDLOSS_INLINE native<float> broadcast(float s) { return FUSEDLOSS_X86(set1, ps)(s); }
 FUSEDLOSS_INLINE native<double> broadcast(double s) { return FUSEDLOSS_X86(set1, pd)(s); }
-#if FUSEDLOSS_NATIVE_BYTES == 64  // GCC warns of the undefined vector inside _mm512_sqrt_ps
+#if FUSEDLOSS_NATIVE_BYTES == 64  // GCC warns of the undefined vector inside the plain intrinsics
 FUSEDLOSS_INLINE native<float> native_sqrt(native<float> a) { return _mm512_maskz_sqrt_ps(__mmask16(-1), a); }
 FUSEDLOSS_INLINE native<double> native_sqrt(native<double> a) { return _mm512_maskz_sqrt_pd(__mmask8(-1), a); }
 FUSEDLOSS_INLINE native<float> native_min(native<float> a, native<float> b) { return _mm512_maskz_min_ps(__mmask16(-1), a, b); }
@@ -80,8 +80,8 @@ FUSEDLOSS_INLINE void stream_fence() { _mm_sfence(); }
 
 // Half a native vector of floats in memory, to and from a native vector of doubles.
 #if FUSEDLOSS_NATIVE_BYTES == 64
-FUSEDLOSS_INLINE native<double> native_widen(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
-FUSEDLOSS_INLINE void native_narrow(float* p, native<double> a) { _mm256_storeu_ps(p, _mm512_cvtpd_ps(a)); }
+FUSEDLOSS_INLINE native<double> native_widen(const float* p) { return _mm512_maskz_cvtps_pd(__mmask8(-1), _mm256_loadu_ps(p)); }
+FUSEDLOSS_INLINE void native_narrow(float* p, native<double> a) { _mm256_storeu_ps(p, _mm512_maskz_cvtpd_ps(__mmask8(-1), a)); }
 #elif FUSEDLOSS_NATIVE_BYTES == 32
 FUSEDLOSS_INLINE native<double> native_widen(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
 FUSEDLOSS_INLINE void native_narrow(float* p, native<double> a) { _mm_storeu_ps(p, _mm256_cvtpd_ps(a)); }
