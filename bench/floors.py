@@ -14,11 +14,11 @@ FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
 _LINE = 64
 
 
-def compile_floors(folder: Path) -> Path:
-    """The shared library, built in `folder` with the system's compiler (or ``$CXX``)."""
-    library = folder / "floors.so"
-    source = Path(__file__).with_name("floors.cpp")
-    subprocess.run([os.environ.get("CXX", "c++"), *FLAGS, str(source), "-o", str(library)], check=True)
+def compile_library(source: str, folder: Path) -> Path:
+    """A shared library of a source file here, built in `folder` by the system's compiler (or ``$CXX``)."""
+    path = Path(__file__).with_name(source)
+    library = folder / f"{path.stem}.so"
+    subprocess.run([os.environ.get("CXX", "c++"), *FLAGS, str(path), "-o", str(library)], check=True)
     return library
 
 

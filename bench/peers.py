@@ -73,7 +73,7 @@ FORMULAS: dict[str, tuple[str, ...]] = {
     ),
     "expectile_loss": ("where(t >= x, expectile, 1 - expectile) * (x - t) ** 2",),
     "mean_absolute_percentage_error": ("scale * abs(x - t) / where(abs(t) > eps, abs(t), eps)",),
-    "mean_squared_logarithmic_error": ("(log1p(x) - log1p(t)) ** 2",),
+    "mean_squared_logarithmic_error": ("(log1p(where(x > eps, x, eps)) - log1p(where(t > eps, t, eps))) ** 2",),
     "epsilon_insensitive_loss": ("where(abs(x - t) > epsilon, abs(x - t) - epsilon, 0.0)",),
     "squared_epsilon_insensitive_loss": ("where(abs(x - t) > epsilon, abs(x - t) - epsilon, 0.0) ** 2",),
     "linex_loss": ("exp(a * (x - t)) - a * (x - t) - 1",),

@@ -35,7 +35,9 @@ def evaluate_output() -> str:
     with contextlib.redirect_stdout(printed):
         cli.main(["evaluate"])
     # Elapsed time differs from run to run.
-    return "```text\n$ fusedloss evaluate\n" + re.sub(r"\d+\.\d+ m?s\b", "... ms", printed.getvalue()).rstrip() + "\n```"
+    return (
+        "```text\n$ fusedloss evaluate\n" + re.sub(r"\d+\.\d+ m?s\b", "... ms", printed.getvalue()).rstrip() + "\n```"
+    )
 
 
 BLOCKS = {"losses": losses_table, "evaluate": evaluate_output}

@@ -25,7 +25,7 @@ from typing import Any
 import fusedloss as fl
 import numpy as np
 import report
-from floors import Floors, compile_floors
+from floors import Floors, compile_library
 from peers import PEERS, SLOW_TO_COMPILE, Task
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "python"))
@@ -270,7 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
     failures: list[str] = []
     began = time.time()
     with tempfile.TemporaryDirectory() as folder:
-        floors = compile_floors(Path(folder))
+        floors = compile_library("floors.cpp", Path(folder))
         for count in threads:
             widest = count == max(threads)
             peers = tuple(p for p in chosen.peers if widest or p not in SLOW_TO_COMPILE)

@@ -18,7 +18,7 @@ int main() {
     job.in[1] = {target, fusedloss::dtype::float64, {sizeof(double)}};
     job.grad[0] = {grad, fusedloss::dtype::float64, {sizeof(double)}};
     job.total = true;
-    job.grad_scale = 1.0;
+    job.grad_scale = job.total_scale = 1.0;
     job.params = &delta;
     const fusedloss::sum total = rt::run(huber, job, 1);
 

@@ -8,6 +8,10 @@ std::string shape_text(const py::array& a) { return py::cast<std::string>(py::st
 
 bool is_float(dtype type) { return type <= dtype::bfloat16; }
 
+bool has_swapped_bytes(const py::array& a) {
+    return a.dtype().byteorder() == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<');
+}
+
 dtype dtype_of(const argument& who, const py::array& a) {
     // NumPy's type numbers are part of its ABI and cheaper to read than names.
     const py::dtype descriptor = a.dtype();
@@ -77,6 +81,7 @@ py::array checked_out(const argument& who, py::handle given, dtype type, int dim
         throw py::type_error(who.text() + " has dtype " + py::cast<std::string>(py::str(a.dtype())) + ", expected " +
                              names[int(type)]);
     }
+    if (has_swapped_bytes(a)) throw py::type_error(who.text() + " is not in native byte order");
     if (!a.writeable()) throw py::value_error(who.text() + " is read-only");
     return a;
 }

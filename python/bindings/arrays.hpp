@@ -25,6 +25,8 @@ struct argument {
 std::string shape_text(const py::array& a);
 bool is_float(dtype type);
 
+bool has_swapped_bytes(const py::array& a);
+
 // The dtype of an array the core can read as it lies; TypeError for anything else.
 dtype dtype_of(const argument& who, const py::array& a);
 

@@ -1,4 +1,5 @@
 // One entry for the whole elementwise family.
+#include <cmath>
 #include <cstring>
 
 #include "arrays.hpp"
@@ -108,9 +109,7 @@ py::array as_array(py::handle h, bool& weak) {
         return a;
     }
     const py::array a = py::reinterpret_borrow<py::array>(h);
-    // Types that have a byte order and do not have this machine's.
-    constexpr char swapped = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<';
-    if (a.dtype().byteorder() != swapped) return a;
+    if (!has_swapped_bytes(a)) return a;
     return py::array(a.attr("astype")(a.dtype().attr("newbyteorder")("=")));
 }
 
@@ -269,7 +268,18 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
     }
 
     fusedloss::sum s{0.0, 0.0};
+    job.total_scale = 1.0;
     if (job.count) s = without_gil(job.count, [&] { return rt::run(loss, job, threads); });
+    double mean_value = fusedloss::rounded(s) / divisor;
+    if (divisor > 1.0 && std::isinf(mean_value)) {
+        // The sum left the range of double; the mean may not have.
+        constexpr double small = 0x1p-64;
+        job.total_scale = small;
+        job.hess.data = nullptr;
+        for (int k = 0; k < count; ++k) job.grad[k].data = nullptr;
+        s = without_gil(job.count, [&] { return rt::run(loss, job, threads); });
+        mean_value = fusedloss::rounded(s) / divisor / small;
+    }
 
     for (int k = 0; k < count; ++k)
         if (spread[k]) sum_into(array_in(spread[k]), array_in(grads[k]));
@@ -281,7 +291,7 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
         else if (reduce == partial)
             value = py::make_tuple(s.high, s.low, weight_total.high, weight_total.low, job.count);
         else
-            value = py::float_(fusedloss::rounded(s) / divisor);
+            value = py::float_(mean_value);
     }
     py::list results;
     for (int k = 0; k < count; ++k)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import _core
 
+if TYPE_CHECKING:
+    from ._loss import Result
 
 # One call of a kernel, as the body of a public loss returns it: the kernel, its inputs and parameters in its own order,
 # the `weight` of torch's losses that have one, and whether a mean divides by that weight. A plain tuple, because it
@@ -27,17 +28,28 @@ class Kernel:
         self.differentiable: int = info["differentiable"]
         self.has_hessian: bool = info["has_hessian"]
 
-    def __call__(self, *inputs: Any, weight: Any = None, weight_normalises: bool = False, **params: float) -> Any:
+    # Annotated as what the public function gives its caller: the decorator turns the call into that result.
+    def __call__(self, *inputs: Any, weight: Any = None, weight_normalises: bool = False, **params: float) -> Result:
         if tuple(params) != self.params:
             if params.keys() != set(self.params):
                 raise TypeError(f"kernel {self.name} takes the parameters {self.params}")
             params = {name: params[name] for name in self.params}
         if len(inputs) != len(self.inputs):
             raise TypeError(f"kernel {self.name} takes the inputs {self.inputs}")
-        return self, inputs, tuple(params.values()), weight, weight_normalises
+        return self, inputs, tuple(params.values()), weight, weight_normalises  # type: ignore[return-value]
 
     def __repr__(self) -> str:
         return f"<kernel {self.name}({', '.join(self.inputs)}; {', '.join(self.params)})>"
 
 
-kernels: Any = SimpleNamespace(**{info["name"]: Kernel(info) for info in _core.losses()})
+class Kernels:
+    """Every compiled loss, as an attribute."""
+
+    def __init__(self) -> None:
+        self.__dict__.update({info["name"]: Kernel(info) for info in _core.losses()})
+
+    def __getattr__(self, name: str) -> Kernel:
+        raise AttributeError(f"no kernel {name!r} is compiled in")
+
+
+kernels = Kernels()

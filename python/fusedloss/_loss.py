@@ -308,7 +308,7 @@ class Loss(Generic[P]):
     # ---- how it runs ---------------------------------------------------------------------------
 
     def _reduction_code(self, reduction: Any) -> int:
-        if not (isinstance(reduction, str) and (reduction in self._reductions or reduction == "partial")):
+        if not isinstance(reduction, str) or reduction not in self._reductions:
             options = ", ".join(map(repr, self._reductions))
             raise ValueError(f"{self.name}: reduction must be one of {options}, got {reduction!r}")
         return _REDUCTIONS[reduction]
@@ -332,7 +332,7 @@ class Loss(Generic[P]):
             sample_weight = kwargs.pop("sample_weight", None)
             threads = kwargs.pop("n_threads", None)
             chosen = kwargs.pop("reduction", chosen)
-        code = self._reduction_code(chosen if reduction is None else reduction)
+        code = self._reduction_code(chosen) if reduction is None else _REDUCTIONS[reduction]
         try:
             kernel, inputs, params, weight, weight_normalises = self._function(*args, **kwargs)
         except (TypeError, ValueError) as error:

@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_evaluate)
 
     command = commands.add_parser("list", help="names of losses")
-    command.add_argument("query", nargs="?", help="part of a name, of another name of the loss, or of its family")
+    command.add_argument("query", nargs="?", help="what to find in names, other names, summaries and sources")
     command.set_defaults(run=_list)
 
     command = commands.add_parser("show", help="formula, gradient, parameters and source of a loss")
@@ -123,8 +123,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(json.dumps(_report(scores), allow_nan=False))
         return
     _print_table([(key, value) for key, value in scores.items()])
-    speed = f"{scores.bytes / 1e9:.3g} GB in {scores.seconds:.3g} s"
-    print(f"{scores.rows:,} rows, {speed}")
+    print(f"{scores.rows:,} rows, {scores.bytes / 1e9:.3g} GB in {scores.seconds:.3g} s")
 
 
 def _evaluate_samples(options: argparse.Namespace) -> None:

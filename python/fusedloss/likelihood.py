@@ -151,8 +151,8 @@ def tweedie_nll_loss(
 ) -> Result:
     """Tweedie negative log-likelihood of the logarithm of a mean, up to terms of the target alone.
 
-    Formula: ``exp((2 - p) * x) / (2 - p) - t * exp((1 - p) * x) / (1 - p)`` with ``p = power``; at ``p = 1`` the Poisson
-        ``exp(x) - t * x``, at ``p = 2`` the gamma ``x + t * exp(-x)``, at ``p = 0`` ``(exp(x) - t)**2 / 2``.
+    Formula: ``exp((2 - p) * x) / (2 - p) - t * exp((1 - p) * x) / (1 - p)`` with ``p = power``; at ``p = 1`` the
+        Poisson ``exp(x) - t * x``, at ``p = 2`` the gamma ``x + t * exp(-x)``, at ``p = 0`` ``(exp(x) - t)**2 / 2``.
     Gradient: ``exp((2 - p) * x) - t * exp((1 - p) * x)``.
     Hessian: ``(2 - p) * exp((2 - p) * x) - (1 - p) * t * exp((1 - p) * x)``.
     Domain: any real `input`; ``target >= 0``, positive for ``p >= 2``.
@@ -188,8 +188,8 @@ def tweedie_deviance_loss(
 ) -> Result:
     """Half the Tweedie deviance of a mean: half of scikit-learn's ``mean_tweedie_deviance``.
 
-    Formula: ``m**(2 - p) / (2 - p) - t * m**(1 - p) / (1 - p) + t**(2 - p) / ((1 - p) * (2 - p))`` with ``m = input`` and
-        ``p = power``; at ``p = 1`` ``t * log(t / m) + m - t``, at ``p = 2`` ``log(m / t) + t / m - 1``.
+    Formula: ``m**(2 - p) / (2 - p) - t * m**(1 - p) / (1 - p) + t**(2 - p) / ((1 - p) * (2 - p))`` with ``m = input``
+        and ``p = power``; at ``p = 1`` ``t * log(t / m) + m - t``, at ``p = 2`` ``log(m / t) + t / m - 1``.
     Gradient: ``m**-p * (m - t)``.
     Hessian: ``m**-p * (1 - p + p * t / m)``.
     Domain: ``input > 0``, NaN below 0; ``target >= 0``, positive for ``p >= 2``.
@@ -227,8 +227,8 @@ def gaussian_nll_loss(
 
     Formula: ``(log(v) + e**2 / v) / 2`` with ``e = input - target`` and ``v = max(var, eps)``; with `log_var`
         ``(var + e**2 * exp(-var)) / 2``; `full` adds ``log(2 * pi) / 2``.
-    Gradient: ``e / v`` in `input`, its negative in `target`, ``(1 / v - e**2 / v**2) / 2`` in `var`, where as in PyTorch
-        the floor `eps` lets the gradient through unchanged; with `log_var` ``(1 - e**2 * exp(-var)) / 2``.
+    Gradient: ``e / v`` in `input`, its negative in `target`, ``(1 / v - e**2 / v**2) / 2`` in `var`, where as in
+        PyTorch the floor `eps` lets the gradient through unchanged; with `log_var` ``(1 - e**2 * exp(-var)) / 2``.
     Hessian: ``1 / v``.
     Domain: any real `input` and `target`; ``var >= 0``, NaN below (any real number with `log_var`).
     Source: Nix and Weigend (1994), Estimating the mean and variance of the target probability distribution.
@@ -349,8 +349,8 @@ def student_t_nll_loss(
 ) -> Result:
     """Student's t negative log-likelihood of a location and a scale.
 
-    Formula: ``lgamma(df / 2) - lgamma((df + 1) / 2) + log(df * pi) / 2 + log(c) + (df + 1) / 2 * log1p((e / c)**2 / df)``
-        with ``e = input - target`` and ``c = scale``.
+    Formula: ``lgamma(df / 2) - lgamma((df + 1) / 2) + log(df * pi) / 2 + log(c)
+        + (df + 1) / 2 * log1p((e / c)**2 / df)`` with ``e = input - target`` and ``c = scale``.
     Gradient: ``(df + 1) * e / (df * c**2 + e**2)`` in `input`, its negative in `target`;
         ``df * (c**2 - e**2) / (c * (df * c**2 + e**2))`` in `scale`.
     Hessian: ``(df + 1) * (df * c**2 - e**2) / (df * c**2 + e**2)**2``, negative in the tails.
@@ -410,9 +410,7 @@ def evidential_nig_loss(
         Weight of the penalty; must not be negative.
     {common}
     """
-    return kernels.evidential_nig(
-        gamma, nu, alpha, beta, target, regularizer=non_negative("regularizer", regularizer)
-    )
+    return kernels.evidential_nig(gamma, nu, alpha, beta, target, regularizer=non_negative("regularizer", regularizer))
 
 
 # ---- survival times ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include <initializer_list>
 
 #include "fusedloss/simd/extended.hpp"
+#include "level.hpp"
 
 using namespace fusedloss;
 
@@ -45,10 +46,12 @@ struct range {
     }
 };
 
+constexpr int lanes = extended::lanes;
+
 struct arguments {
-    double hi[8], lo[8];
+    double hi[lanes], lo[lanes];
     explicit arguments(range r) {
-        for (int i = 0; i < 8; ++i) {
+        for (int i = 0; i < lanes; ++i) {
             hi[i] = r.draw();
             const double half_ulp = 0.5 * (std::nextafter(std::fabs(hi[i]), INFINITY) - std::fabs(hi[i]));
             const double part = std::trunc(uniform(-low_steps, low_steps)) / low_steps;
@@ -64,13 +67,13 @@ template <class F, class G>
 void accuracy(const char* name, double bound, range first, range second, F f, G reference,
               int count = 20000) {
     double worst = 0, at = 0;
-    for (int n = 0; n < count; n += 8) {
+    for (int n = 0; n < count; n += lanes) {
         const arguments x(first), y(second);
         const extended r = f(x.load(), y.load());
-        double hi[8], lo[8];
+        double hi[lanes], lo[lanes];
         store(hi, r.hi);
         store(lo, r.lo);
-        for (int i = 0; i < 8; ++i) {
+        for (int i = 0; i < lanes; ++i) {
             const wide expected = reference(x.exact(i), y.exact(i));
             if (!(std::fabs(double(expected)) > 0x1p-900 && std::fabs(double(expected)) < 0x1p1020)) continue;
             const double error = std::fabs(double((wide(hi[i]) - expected + wide(lo[i])) / expected));
@@ -94,7 +97,7 @@ void accuracy(const char* name, double bound, range r, F f, G reference, int cou
 // f(x) rounded to double is `expected` (NaN matches NaN).
 template <class F>
 void special(const char* name, F f, double x, double expected) {
-    double r[8];
+    double r[lanes];
     store(r, round_to_double(f(extended(x))));
     if (r[3] == expected || (std::isnan(r[3]) && std::isnan(expected))) return;
     std::printf("%s(%g) = %g, expected %g   FAILED\n", name, x, r[3], expected);
@@ -258,6 +261,7 @@ void special_values() {
 }  // namespace
 
 int main() {
+    if (!level_runs_here()) return skipped;
     basic_operations();
     elementary_functions();
     logistic_functions();

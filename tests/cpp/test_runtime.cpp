@@ -32,7 +32,7 @@ int main() {
             job.in[1] = {target.data(), fusedloss::dtype::float32, {sizeof(float)}};
             job.grad[0] = {grad.data(), fusedloss::dtype::float32, {sizeof(float)}};
             job.single = job.total = true;
-            job.grad_scale = 1.0;
+            job.grad_scale = job.total_scale = 1.0;
             const double none = 0;
             job.params = &none;
             const double total = rt::run(rt::find_loss("bce_with_logits"), job, threads).high;

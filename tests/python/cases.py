@@ -194,6 +194,9 @@ class Case:
     """Expressions that change sign where the loss has a kink or changes formula, from arguments and parameters."""
     detached: tuple[str, ...] = ()
     """Arguments whose gradient is, by definition of the loss, not the derivative of its value."""
+    fragile: bool = False
+    """Whether rounding may put a point within a few eps of a kink on its other side, which matters where the loss jumps
+    or an implementation cannot tell, as 1 - 1e-20 is 1."""
     link: Callable[..., tuple[Array, ...]] | None = None
     """Makes arguments that depend on each other consistent: from all arguments to all arguments."""
 
@@ -205,7 +208,8 @@ class Case:
         if self.kinks is None:
             return ()
         widened = {key: np.asarray(array, np.float64) for key, array in arrays.items()}
-        return tuple(np.broadcast_arrays(*self.kinks(*widened.values(), **self.params)))
+        with np.errstate(all="ignore"):
+            return tuple(np.broadcast_arrays(*self.kinks(*widened.values(), **self.params)))
 
     def random(self, shape: tuple[int, ...], dtype: Any, generator: np.random.Generator) -> dict[str, Array]:
         """Moderate arrays of one shape, no element within `KINK_DISTANCE` of a kink."""
@@ -248,6 +252,14 @@ class Case:
         columns = zip(*rows, strict=True)
         points = {key: np.asarray(column, dtype) for key, column in zip(self.arguments, columns, strict=True)}
         return self._linked(points)
+
+    def settled(self, arrays: Mapping[str, Array]) -> Array:
+        """Where it is certain, whatever the rounding, on which side of the kinks an element lies."""
+        eps = max(float(np.finfo(array.dtype).eps) for array in arrays.values())
+        certain = np.ones(np.shape(next(iter(arrays.values()))), bool)
+        for distance in self.distances(arrays) if self.fragile else ():
+            certain &= (distance == 0) | (abs(distance) > 8 * eps)
+        return certain
 
     def special(self, dtype: Any, *, seed: int = 0) -> dict[str, Array]:
         """Points with one argument NaN, or infinite where its domain is not bounded, and the others moderate."""
@@ -452,7 +464,7 @@ def _cases() -> Iterator[Case]:
     def in_order(input, target_lower, target_upper):
         return input, np.minimum(target_lower, target_upper), np.maximum(target_lower, target_upper)
 
-    time = Positive()
+    time = Positive(limit=1e300)
     for distribution, limit in (("normal", 1e300), ("logistic", 1e300), ("extreme", 1e4)):
         several = ({"distribution": distribution, "scale": 1.0}, {"distribution": distribution, "scale": 0.5})
         for lower, upper, link in (
@@ -503,13 +515,14 @@ def _cases() -> Iterator[Case]:
     def threshold_logit(x, t, threshold, **_):
         return (t * np.logaddexp(0, -x) + (1 - t) * np.logaddexp(0, x) + np.log(threshold),)
 
-    yield from on("reduced_focal_loss", hard, {"gamma": 2.0, "threshold": 0.5}, kinks=threshold_logit)
+    yield from on("reduced_focal_loss", hard, {"gamma": 2.0, "threshold": 0.5}, kinks=threshold_logit, fragile=True)
     yield from on(
         "reduced_focal_loss",
         logit,
         {"gamma": 2.0, "threshold": 0.5},
         {"gamma": 1.5, "threshold": 0.25},
         kinks=threshold_logit,
+        fragile=True,
     )
 
     def at_clip(x, t, clip, **_):
@@ -549,7 +562,7 @@ def _cases() -> Iterator[Case]:
     for loss in ("hinge_loss", "squared_hinge_loss"):
         yield from on(loss, signed, {"margin": 1.0}, {"margin": 2.5}, kinks=lambda x, y, margin: (margin - y * x,))
     yield from on("modified_huber_loss", signed, kinks=at_margin(-1, 1))
-    yield from on("smooth_hinge_loss", signed, kinks=at_margin(0, 1))
+    yield from on("smooth_hinge_loss", signed, kinks=at_margin(0, 1), fragile=True)
     yield from on("perceptron_loss", signed, kinks=at_margin(0))
     yield from on("binary_sparsemax_loss", signed, kinks=at_margin(-1, 1))
 

@@ -15,7 +15,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ from mpmath import MPContext
 
 _context = MPContext()
 _context.dps = 400
-_FARTHEST = _context.mpf(10) ** 30000
+_FARTHEST = _context.mpf(10) ** 30000  # where exponents of exponentials are cut off
+_REACH = 120  # 10**120 stands for infinity, and 10**240; smaller numbers added to them are not lost
 
 
 @dataclass(frozen=True)
@@ -290,13 +291,14 @@ class NP:
 def evaluate(name: str, arguments: Mapping[str, float], **params: Any) -> Reference | None:
     """The exact result at one point, as mpmath numbers; None where an infinite argument leaves no limit.
 
-    A NaN argument poisons everything. Where arithmetic with an infinite argument is undefined, the limit is read off
-    two finite points so far out that even a logarithm tells growth from convergence.
+    A NaN argument poisons value and gradients. Where arithmetic with an infinite argument is undefined, the limit is
+    read off two finite points so far out that even a logarithm tells growth from convergence.
     """
     function = REFERENCES[name]
     if any(math.isnan(value) for value in arguments.values()):
         moderate = dict.fromkeys(arguments, 0.5)
-        return _map_parts(lambda _: _context.nan, function(MP, **_lift(moderate), **params))
+        poisoned = _map_parts(lambda _: _context.nan, function(MP, **_lift(moderate), **params))
+        return replace(poisoned, hess=None)
     infinite = [key for key, value in arguments.items() if math.isinf(value)]
     direct = _map_parts(lambda part: part.v, function(MP, **_lift(arguments), **params))
     if not infinite or not any(
@@ -316,9 +318,9 @@ def evaluate(name: str, arguments: Mapping[str, float], **params: Any) -> Refere
         )
         return _map_parts(_limit, near, far)
 
-    paths = [dict.fromkeys(infinite, 2000)]
+    paths = [dict.fromkeys(infinite, _REACH)]
     if len(infinite) > 1:
-        paths += [{k: 2000 * 3 ** (i if up else -i % len(infinite)) for i, k in enumerate(infinite)} for up in (0, 1)]
+        paths += [{k: _REACH * 3 ** (i if up else -i % len(infinite)) for i, k in enumerate(infinite)} for up in (0, 1)]
     first, *others = (limit_along(path) for path in paths)
     return first if all(_same(first, other) for other in others) else None
 
@@ -347,7 +349,7 @@ def _limit(near: Exact, far: Exact) -> Any:
     near, far = near.v, far.v
     if not _context.isfinite(near) or not _context.isfinite(far):
         return far
-    if abs(far - near) <= _context.mpf(10) ** -100 * abs(far):
+    if abs(far - near) <= 1e-30 * abs(far):
         return far
     return _context.sign(far) * _context.inf if abs(far) > abs(near) else _context.mpf(0)
 
@@ -436,7 +438,7 @@ def _ratio(m, x, y):
 
 def _power_or_zero(m, x, exponent):
     """x ** exponent, but 0 rather than infinity where x is 0."""
-    return m.where(x == 0, 1 if exponent == 0 else 0, m.where(x == 0, 1, x) ** exponent)
+    return m.where(x == 0, m.where(exponent == 0, 1, 0), m.where(x == 0, 1, x) ** exponent)
 
 
 def _residual(value, slope, curvature=None, value_scale=None, slope_scale=None, curvature_scale=None) -> Reference:
@@ -839,6 +841,7 @@ def tweedie_nll_loss(m, input, target, *, power=1.5):
             rate * (2 * rate - target),
             m.maximum(abs(e) * scale, e**2 / 2),
             {"input": scale * rate, "target": scale},
+            m.maximum(2 * rate, abs(target)) * rate,
         )
     if power == 1:
         return poisson_nll_loss(m, input=input, target=target)
@@ -847,12 +850,14 @@ def tweedie_nll_loss(m, input, target, *, power=1.5):
     up, down = m.exp((2 - power) * input), m.exp((1 - power) * input)
     value, value_scale = _total(m, up / (2 - power), -target * down / (1 - power))
     slope, slope_scale = _total(m, up, -target * down)
+    hess, hess_scale = _total(m, (2 - power) * up, -(1 - power) * target * down)
     return Reference(
         value,
         {"input": slope, "target": -down / (1 - power)},
-        (2 - power) * up - (1 - power) * target * down,
+        hess,
         value_scale,
         {"input": slope_scale},
+        hess_scale,
     )
 
 
@@ -875,12 +880,14 @@ def tweedie_deviance_loss(m, input, target, *, power=1.5):
     value, value_scale = _total(m, *terms)
     slope, slope_scale = _total(m, input ** (1 - power), -target * input ** (-power))
     own, own_scale = _total(m, *by_target)
+    hess, hess_scale = _total(m, (1 - power) * input ** (-power), power * target * input ** (-power - 1))
     return Reference(
         value,
         {"input": slope, "target": own},
-        (1 - power) * input ** (-power) + power * target * input ** (-power - 1),
+        hess,
         value_scale,
         {"input": slope_scale, "target": own_scale},
+        hess_scale,
     )
 
 
@@ -1073,16 +1080,19 @@ def binary_cross_entropy(m, input, target, *, log_clamp=None):
         slope, slope_scale = _total(m, _ratio(m, rest, q), -_ratio(m, target, p))
         value = -_xlogy(m, target, p) - _xlogy(m, rest, q)
         log_p, log_q = m.log(p), m.log(q)
-        hess = _ratio(m, target, p**2) + _ratio(m, rest, q**2)
     else:
         log_p, log_q = m.maximum(m.log(p), -log_clamp), m.maximum(m.log(q), -log_clamp)
         value = -(target * log_p + rest * log_q)
         slope, slope_scale = _total(m, rest * p, -target * q)
         divisor = m.maximum(p * q, 1e-12)
-        slope, slope_scale, hess = slope / divisor, slope_scale / divisor, None
+        slope, slope_scale = slope / divisor, slope_scale / divisor
     by_target, target_scale = _total(m, log_q, -log_p)
     return Reference(
-        value, {"input": slope, "target": by_target}, hess, None, {"input": slope_scale, "target": target_scale}
+        value,
+        {"input": slope, "target": by_target},
+        _ratio(m, target, p**2) + _ratio(m, rest, q**2),
+        None,
+        {"input": slope_scale, "target": target_scale},
     )
 
 

@@ -57,8 +57,9 @@ class TestHalfPrecision:
             expected, expected_grads = value_and_grads(case, same, reduction="none")
             assert_same_bits(values, expected)
             for key, grad in grads.items():
-                with np.errstate(over="ignore"):
-                    assert_same_bits(grad, expected_grads[key].astype(mixed[key].dtype), key)
+                with np.errstate(over="ignore"):  # halves are written from float32, whatever was computed before
+                    rounded = expected_grads[key].astype(np.float32).astype(mixed[key].dtype)
+                assert_same_bits(grad, rounded, key)
 
     def test_two_kinds_of_halves_give_float32(self):
         values = LOSSES["mse_loss"](np.ones(3, np.float16), np.zeros(3, ml_dtypes.bfloat16), reduction="none")
@@ -70,28 +71,28 @@ class TestHalfPrecision:
         finite = every[np.isfinite(every.astype(np.float32))]
         zero = np.zeros_like(finite)
         # The gradient of x**2 / 2 is x itself: nothing but the conversions is tested.
-        assert_same_bits(bound_half(finite, zero), finite + zero)
+        assert_same_bits(residual(finite, zero), finite)
         special = np.array([np.inf, -np.inf, np.nan], dtype)
-        assert_same_bits(bound_half(special, np.zeros_like(special)), special)
+        assert_same_bits(residual(special, np.zeros_like(special)), special)
 
     @each_half
     def test_rounding_to_nearest_even(self, dtype):
-        rng = np.random.default_rng(5)
-        info = ml_dtypes.finfo(dtype)
-        wide = rng.choice([-1, 1], 50_000) * np.exp2(rng.uniform(float(info.minexp) - 14, float(info.maxexp), 50_000))
-        x = wide.astype(np.float32)
-        halfway = (x.astype(dtype).astype(np.float32) + np.nextafter(x.astype(dtype), dtype(0)).astype(np.float32)) / 2
-        one = np.ones(2 * x.size, dtype)
-        x = np.concatenate([x, halfway.astype(np.float32)])
-        # d/dtarget of target * (rest of the loss) is what bce_with_logits has: linear in nothing else. Here the cotangent
-        # carries a float32 number past a gradient of exactly one.
-        grad = LOSSES["mean_bias_error"].backward(-x, one, np.zeros_like(one), reduction="none")
-        with np.errstate(over="ignore"):
+        rng, info = np.random.default_rng(5), ml_dtypes.finfo(dtype)
+        exponents = rng.uniform(float(info.minexp) - 8, float(info.maxexp), 50_000)
+        with np.errstate(over="ignore", under="ignore"):
+            x = (rng.choice([-1, 1], 50_000) * np.exp2(exponents)).astype(np.float32)
+            below = x.astype(dtype).astype(np.float32)
+            halfway = below + (np.nextafter(x.astype(dtype), dtype(0)).astype(np.float32) - below) / 2
+            x = np.concatenate([x, halfway])
+            x = x[np.isfinite(x) & (x != 0)]
+            # The gradient of the bias is -1 everywhere, so a cotangent passes through as it is.
+            one = np.ones(x.size, dtype)
+            grad = LOSSES["mean_bias_error"].backward(-x, one, one, reduction="none")
             assert_same_bits(grad, x.astype(dtype))
 
 
-def bound_half(input, target):
-    """The gradient of half the squared error, which is input - target."""
+def residual(input, target):
+    """The gradient of half the squared error."""
     return LOSSES["half_squared_error"].grad(input, target, reduction="sum")
 
 
@@ -289,7 +290,7 @@ class TestOut:
                 assert_same_bits(arrays[key], expected.get(key, original[key]), key)
 
     @one_case_per_loss
-    @pytest.mark.parametrize("size", [100, 50_000])
+    @pytest.mark.parametrize("size", [100, 20_000])
     def test_may_overlap_inputs_as_if_they_were_copied(self, case, size):
         original, name = sample(case, size), differentiable(case)[0]
         weight = generator(case, 1).random(size)

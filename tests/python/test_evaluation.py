@@ -244,9 +244,17 @@ class TestEvaluate:
 
     def test_progress(self, data):
         logits, labels, _ = data
-        calls = []
-        fl.evaluate(fl.mse_loss, logits, labels, chunk_rows=400, progress=lambda *call: calls.append(call))
-        assert calls == [(400, ROWS), (800, ROWS), (ROWS, ROWS)]
+        for n_threads in (1, 4):
+            calls = []
+            fl.evaluate(
+                fl.mse_loss,
+                logits,
+                labels,
+                chunk_rows=100,
+                n_threads=n_threads,
+                progress=lambda *call: calls.append(call),  # noqa: B023
+            )
+            assert calls == [(done, ROWS) for done in range(100, ROWS + 1, 100)]
 
     def test_progress_bar(self, data, capsys):
         pytest.importorskip("tqdm")
@@ -254,9 +262,34 @@ class TestEvaluate:
         fl.evaluate(fl.mse_loss, logits, labels, progress=True)
         assert "1.00k/1.00k" in capsys.readouterr().err
 
-    def test_threads_do_not_change_the_bits(self, data):
-        logits, labels, _ = data
-        assert len({fl.evaluate(fl.mse_loss, logits, labels, n_threads=n).value for n in (1, 2, 3)}) == 1
+    @pytest.mark.parametrize("chunk_rows", [7, 100, None])
+    @pytest.mark.parametrize("pattern", ["{}.npy", "compressed.npz:{}"])
+    def test_threads_do_not_change_the_bits(self, folder, pattern, chunk_rows):
+        paths = [str(folder / pattern.format(name)) for name in ("logits", "labels")]
+        scores = [fl.evaluate(fl.mse_loss, *paths, chunk_rows=chunk_rows, n_threads=n) for n in (1, 2, 3, 8)]
+        assert len({str(bits(score.evaluations[0])) for score in scores}) == 1
+        assert all(score.evaluations[0].count == ROWS for score in scores)
+
+    @pytest.mark.parametrize("n_threads", [1, 4])
+    def test_an_error_in_one_chunk_ends_the_pass(self, data, n_threads):
+        class Failing:
+            shape, dtype = (ROWS,), np.dtype(float)
+
+            def __getitem__(self, rows):
+                return None if rows.start == 300 else np.zeros(ROWS)[rows]
+
+        done = []
+        with pytest.raises(TypeError, match="rows 300 to 309 of input, target"):
+            fl.evaluate(
+                fl.mse_loss,
+                data[0],
+                Failing(),
+                chunk_rows=10,
+                n_threads=n_threads,
+                progress=lambda n, _: done.append(n),
+            )
+        assert done == sorted(done)
+        assert len(done) < ROWS // 10
 
 
 class TestStoredLayouts:
@@ -285,10 +318,11 @@ class TestStoredLayouts:
         for path in (tmp_path / "a.npy", f"{tmp_path / 'b.npz'}:array"):
             source = open_source("input", path)
             assert source.shape == array.shape
-            for _ in range(2):  # a source can be read again
-                chunks = [np.array(chunk) for chunk in source.chunks(4, 0, 1)]
-                assert all(chunk.dtype == array.dtype for chunk in chunks)
-                np.testing.assert_array_equal(np.concatenate([array[:0], *chunks]), array)
+            for step in (1, 2, 5):  # as that many workers share the chunks
+                chunks = [[np.array(chunk) for chunk in source.chunks(4, first, step)] for first in range(step)]
+                in_order = [chunk for group in itertools.zip_longest(*chunks) for chunk in group if chunk is not None]
+                assert all(chunk.dtype == array.dtype for chunk in in_order)
+                np.testing.assert_array_equal(np.concatenate([array[:0], *in_order]), array)
 
     def test_constant(self, tmp_path):
         np.save(tmp_path / "a.npy", np.float32(3.0))
@@ -373,10 +407,11 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"input \("):
             fl.evaluate(fl.mse_loss, path, np.ones(1000))
 
-    @pytest.mark.parametrize("chunk_rows", [0, -1])
-    def test_chunk_rows(self, chunk_rows):
-        with pytest.raises(ValueError, match="chunk_rows"):
-            fl.evaluate(fl.mse_loss, [1.0], [1.0], chunk_rows=chunk_rows)
+    @pytest.mark.parametrize("setting", ["chunk_rows", "n_threads"])
+    @pytest.mark.parametrize("value", [0, -1])
+    def test_settings(self, setting, value):
+        with pytest.raises(ValueError, match=setting):
+            fl.evaluate(fl.mse_loss, [1.0], [1.0], **{setting: value})
 
     def test_no_loss(self):
         with pytest.raises(ValueError, match="loss is empty"):

@@ -52,6 +52,7 @@ double run(const Loss& loss, reduction reduce, kernel_outputs outputs, const in<
     job.single = sizeof(T) == 4;
     job.total = true;
     job.stream = false;
+    job.total_scale = 1.0;
     job.grad_scale = reduce == reduction::mean && job.count ? 1.0 / double(job.count) : 1.0;
     job.params = &loss;
     job.value.data = job.hess.data = nullptr;
@@ -70,12 +71,12 @@ double run(const Loss& loss, reduction reduce, kernel_outputs outputs, const in<
         require(hess->size == job.count, "fusedloss: the Hessian differs in length from the input");
         set(job.hess, *hess);
     }
-    const int single = kernels.run[in_float][want_value] ? in_float : in_double;
-    const int twice = kernels.run[in_extended][want_value] ? in_extended : in_double;
-    const int arithmetic = job.single ? single : twice;
-    const block_kernel kernel = kernels.run[arithmetic][outputs];
+    constexpr int single = Loss::traits.compute == arithmetic::working ? in_float : in_double;
+    constexpr int twice = Loss::traits.compute == arithmetic::extended ? in_extended : in_double;
+    const int chosen = job.single ? single : twice;
+    const block_kernel kernel = kernels.run[chosen][outputs];
     const sum total = for_each_block(job.count, openmp_threads(), [&](std::int64_t begin, std::int64_t end) {
-        return arithmetic == in_float ? process<float>(job, kernel, begin, end)
+        return chosen == in_float ? process<float>(job, kernel, begin, end)
                                       : process<double>(job, kernel, begin, end);
     });
     return reduce == reduction::mean ? rounded(total) / double(job.count) : rounded(total);

@@ -26,17 +26,14 @@ template <class Part>
 sum for_each_block(std::int64_t count, int threads, const Part& part) {
     const partition p = partition_of(count);
     sum total{0.0, 0.0};
-    if (p.blocks == 1) {
-        total = part(0, count);
-        return total;
-    }
+    if (p.blocks == 1) return settled(part(0, count));
     sum partial[max_blocks];
     parallel_for(p.blocks, threads, [&](std::int64_t b) {
         const std::int64_t begin = b * p.block, end = begin + p.block < count ? begin + p.block : count;
         partial[b] = part(begin, end);
     });
     for (int b = 0; b < p.blocks; ++b) add_to(total, partial[b]);
-    return total;
+    return settled(total);
 }
 
 FUSEDLOSS_END

@@ -52,6 +52,7 @@ struct elementwise_job {
     bool total;          // the sum of the values is wanted
     bool stream;         // outputs are larger than the caches: write past them
     double grad_scale;   // multiplies grad and hess
+    double total_scale;  // multiplies the values on their way into the total
     const void* params;  // the loss struct
 };
 

@@ -18,10 +18,11 @@ FUSEDLOSS_INLINE void add_to(sum& s, sum x) {
     add_to(s, x.high);
     s.low += x.low;
 }
-// The nearest double; the low part means nothing once the high part has left the finite numbers.
+// The low part means nothing once the high part has left the finite numbers.
+FUSEDLOSS_INLINE sum settled(sum s) { return {s.high, s.high - s.high == 0.0 ? s.low : 0.0}; }
 FUSEDLOSS_INLINE double rounded(sum s) {
-    const double r = s.high + s.low;
-    return r - r == 0.0 ? r : s.high;
+    const sum t = settled(s);
+    return t.high + t.low;
 }
 
 // Elements are taken in units of 128 bytes; element i of every unit has its own sum. Two of the widest packs, so
@@ -39,7 +40,8 @@ struct accumulator<float> {
     accumulator() {
         for (auto& t : total) t = 0.0;
     }
-    FUSEDLOSS_INLINE void add(const float* values, std::size_t units) {
+    // Sums of floats cannot overflow a double: they need no scale.
+    FUSEDLOSS_INLINE void add(const float* values, std::size_t units, double = 1.0) {
         pack<double> s[parts];
         for (int k = 0; k < parts; ++k) s[k] = total[k];
         for (std::size_t i = 0; i < units; ++i)
@@ -63,12 +65,13 @@ struct accumulator<double> {
     accumulator() {
         for (int k = 0; k < parts; ++k) total[k] = error[k] = 0.0;
     }
-    FUSEDLOSS_INLINE void add(const double* values, std::size_t units) {
+    FUSEDLOSS_INLINE void add(const double* values, std::size_t units, double scale = 1.0) {
+        const pack<double> factor = scale;
         pack<double> s[parts], e[parts];
         for (int k = 0; k < parts; ++k) s[k] = total[k], e[k] = error[k];
         for (std::size_t i = 0; i < units; ++i)
             for (int k = 0; k < parts; ++k) {
-                const pack<double> x = load(values + lanes * i + width * k), t = s[k] + x, z = t - s[k];
+                const pack<double> x = load(values + lanes * i + width * k) * factor, t = s[k] + x, z = t - s[k];
                 e[k] = e[k] + ((s[k] - (t - z)) + (x - z));
                 s[k] = t;
             }
@@ -80,7 +83,7 @@ struct accumulator<double> {
         for (int k = 0; k < parts; ++k) store(lane + width * k, total[k]);
         for (double x : lane) add_to(s, x);
         for (int k = 0; k < parts; ++k) store(lane + width * k, error[k]);
-        for (double x : lane) add_to(s, x);
+        for (double x : lane) s.low += x;
         return s;
     }
 };

@@ -226,7 +226,7 @@ inline sum process(const elementwise_job& job, block_kernel kernel, std::int64_t
         if (job.total) {
             // The padding of the last unit must not count; where there is one, `value` is our own buffer.
             for (int i = n; i % unit<C> != 0; ++i) value[i] = C(0);
-            total.add(value, units);
+            total.add(value, units, job.total_scale);
         }
         if (job.value.data) emit(job, job.value, at, n, value);
         for (int k = 0; k < job.inputs; ++k)

@@ -45,7 +45,8 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const generalized_kl&, T x, T t) {
     const auto absent = (t == T(0.0)) & !is_nan(x);
     const T q = exp(x), gap = select(absent, T(0.0), log(t) - x), excess = q - t;
     const T value = t * gap + excess;
-    // The divergence is not negative: where its terms are opposite infinities, the positive one is the larger.
+    // The divergence is not negative: where its terms are opposite infinities, the positive one is the
+    // larger.
     const auto beyond = is_nan(value) & !is_nan(gap);
     return {select(beyond, T(__builtin_inf()), value), {excess, gap}, poisoned_by(t, q)};
 }

@@ -31,8 +31,9 @@ struct poisson_nll_full {
     static constexpr elementwise_traits traits{2, 0b01, true, arithmetic::extended};
 };
 
-// Gaussian with v = max(var, eps), weighted by v^beta (Seitzer et al. 2022): v^beta (log v + e^2 / v) / 2 + offset.
-// The gradient takes the weight as a constant, and in var is that in v, also where var < eps. Hessian v^beta / v.
+// Gaussian with v = max(var, eps), weighted by v^beta (Seitzer et al. 2022): v^beta (log v + e^2 / v) / 2 +
+// offset. The gradient takes the weight as a constant, and in var is that in v, also where var < eps. Hessian
+// v^beta / v.
 struct gaussian_nll {
     double eps = 1e-6, beta = 0.0, offset = 0.0;
     static constexpr const char* name = "gaussian_nll";
@@ -68,8 +69,8 @@ struct tweedie_nll {
     static constexpr elementwise_traits traits{2, 0b01, true, arithmetic::extended};
 };
 
-// Half the Tweedie deviance of a mean m: m^(2-p) / (2-p) - t m^(1-p) / (1-p) + t^(2-p) / ((1-p)(2-p)), and its limits
-// t log(t / m) + m - t at p = 1, log(m / t) + t / m - 1 at p = 2. Gradient m^(-p) (m - t).
+// Half the Tweedie deviance of a mean m: m^(2-p) / (2-p) - t m^(1-p) / (1-p) + t^(2-p) / ((1-p)(2-p)), and
+// its limits t log(t / m) + m - t at p = 1, log(m / t) + t / m - 1 at p = 2. Gradient m^(-p) (m - t).
 struct tweedie_deviance {
     double power = 1.5;
     static constexpr const char* name = "tweedie_deviance";
@@ -96,7 +97,8 @@ struct student_t_nll {
 };
 
 // Negative binomial with mean m, variance m + a m^2 and r = 1 / a:
-// log G(r) - log G(t + r) + log t! + r log(1 + a m) - t log(a m / (1 + a m)). Gradient (m - t) / (m (1 + a m)).
+// log G(r) - log G(t + r) + log t! + r log(1 + a m) - t log(a m / (1 + a m)).
+// Gradient (m - t) / (m (1 + a m)).
 struct negative_binomial_nll {
     static constexpr const char* name = "negative_binomial_nll";
     static constexpr const char* inputs = "input target dispersion";
@@ -104,8 +106,8 @@ struct negative_binomial_nll {
     static constexpr elementwise_traits traits{3, 0b101, true, arithmetic::extended};
 };
 
-// Normal-inverse-gamma evidence (Amini et al. 2020): Student's t with 2 alpha degrees of freedom and squared scale
-// beta (1 + nu) / (nu alpha), plus regularizer |e| (2 nu + alpha).
+// Normal-inverse-gamma evidence (Amini et al. 2020): Student's t with 2 alpha degrees of freedom and squared
+// scale beta (1 + nu) / (nu alpha), plus regularizer |e| (2 nu + alpha).
 struct evidential_nig {
     double regularizer = 0.01;
     static constexpr const char* name = "evidential_nig";
@@ -114,8 +116,9 @@ struct evidential_nig {
     static constexpr elementwise_traits traits{5, 0b01111, false, arithmetic::extended};
 };
 
-// Accelerated failure time: with z(T) = (log T - x) / scale of distribution function F and density f, the event at
-// exactly T = lower = upper costs log(scale T) - log f(z), the one in [lower, upper] -log(F(z(upper)) - F(z(lower))).
+// Accelerated failure time: with z(T) = (log T - x) / scale of distribution function F and density f, the
+// event at exactly T = lower = upper costs log(scale T) - log f(z), the one in [lower, upper]
+// -log(F(z(upper)) - F(z(lower))).
 struct aft_nll {
     double distribution = normal, scale = 1.0;
     static constexpr double normal = 0.0, logistic = 1.0, extreme = 2.0;
@@ -137,13 +140,13 @@ FUSEDLOSS_INLINE T at_least(T low, T x) {
 
 // a - b where both may be infinite: then the sign of `lead` decides.
 template <class T>
-FUSEDLOSS_INLINE T difference(T a, T b, T lead) {
+FUSEDLOSS_INLINE T settled_difference(T a, T b, T lead) {
     const T d = a - b;
     return select(is_nan(d) & !(is_nan(a) | is_nan(b)), copysign(T(__builtin_inf()), lead), d);
 }
 
-// e^x - t x. The rare lanes where that is NaN although neither argument is: t x is 0 times infinity, or both terms
-// are beyond the range.
+// e^x - t x. The rare lanes where that is NaN although neither argument is: t x is 0 times infinity, or both
+// terms are beyond the range.
 template <class T>
 FUSEDLOSS_INLINE T poisson_value(T rate, T x, T t) {
     const T value = rate - t * x;
@@ -170,7 +173,8 @@ FUSEDLOSS_INLINE T log_of_sum(T sum, T x, T eps) {
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> poisson_rate_terms(T x, T t, T eps) {
     const T zero(0.0), rate = at_least(zero, x + eps), ratio = t / rate;
-    const T value = select(x == T(__builtin_inf()), select(is_nan(t), t, x), x - zero_times(t, log_of_sum(rate, x, eps)));
+    const T value =
+        select(x == T(__builtin_inf()), select(is_nan(t), t, x), x - zero_times(t, log_of_sum(rate, x, eps)));
     const auto absent = (t == zero) & (rate >= zero);
     return input_terms<2>(value, select(absent, T(1.0), 1.0 - ratio), select(absent, zero, ratio / rate));
 }
@@ -202,15 +206,15 @@ FUSEDLOSS_INLINE terms<T, 3> eval(const gaussian_nll& p, T x, T t, T var) {
     const T weight = p.beta == 0.0 ? T(1.0) : pow(v, T(p.beta));
     const T precision = zero_times(1.0 / v, weight), pull = zero_times(r, weight);
     return {0.5 * (weight * log(v) + pull * e) + p.offset,
-            {pull, -pull, 0.5 * difference(precision, pull * r, v - e * e)},
+            {pull, -pull, 0.5 * settled_difference(precision, pull * r, v - e * e)},
             poisoned_by(e, precision)};
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const gaussian_log_var_nll& p, T x, T t, T log_var) {
     // Halving the exponent keeps both factors of e exp(-s / 2) in range wherever the result is.
-    const T e = x - t, root = exp(-0.5 * log_var), standard = zero_times(e, root), square = standard * standard;
-    const T pull = zero_times(standard, root), infinity(__builtin_inf());
+    const T e = x - t, root = exp(-0.5 * log_var), standard = zero_times(e, root);
+    const T square = standard * standard, pull = zero_times(standard, root), infinity(__builtin_inf());
     const T value = select(square == infinity, infinity, 0.5 * (log_var + square)) + p.offset;
     return {value, {pull, -pull, 0.5 * (1.0 - square)}, poisoned_by(e, root * root)};
 }
@@ -226,9 +230,10 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const tweedie_nll& p, T x, T t) {
     const T c = 2.0 - T(p.power), d = 1.0 - T(p.power);
     const T up = exp(c * x), down = times_exp(t, d * x), mean = exp(x);
     // Both parts may leave the range for p outside (1, 2); the first is e^x / t times the second.
-    const T grad = difference(up, down, mean - t), hess = difference(c * up, d * down, c * mean - d * t);
+    const T grad = settled_difference(up, down, mean - t),
+            hess = settled_difference(c * up, d * down, c * mean - d * t);
     if (p.power == 0.0) return input_terms<2>(0.5 * ((mean - t) * (mean - t)), grad, hess);
-    return input_terms<2>(difference(up / c, down / d, mean / c - t / d), grad, hess);
+    return input_terms<2>(settled_difference(up / c, down / d, mean / c - t / d), grad, hess);
 }
 
 // log(a / b) for a, b > 0 from their ratio, which may leave the range.
@@ -256,7 +261,8 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const tweedie_deviance& p, T mean, T target) {
     else if (p.power == 2.0)
         value = (ratio - 1.0) - log_ratio(ratio, t, m);
     else
-        value = (p.power < 2.0 ? m * scale : zero_times(scale, m)) / c - zero_times(t, scale) / d + pow(max(zero, t), c) / (c * d);
+        value = (p.power < 2.0 ? m * scale : zero_times(scale, m)) / c - zero_times(t, scale) / d +
+                pow(max(zero, t), c) / (c * d);
     // A deviance is not negative: where its terms are opposite infinities, the positive one is the larger.
     const auto beyond = is_nan(value) & !(is_nan(m) | is_nan(t));
     value = select(m == t, zero, select(beyond, T(__builtin_inf()), value));
@@ -309,43 +315,59 @@ FUSEDLOSS_INLINE terms<T, 3> eval(const student_t_nll& p, T x, T t, T scale) {
             more * (r.rest - r.share) * r.inverse};
 }
 
+// c[0] - x (c[1] - x (c[2] - ...)).
+template <class T, int N>
+FUSEDLOSS_INLINE T alternating(T x, const double (&c)[N]) {
+    T r(c[N - 1]);
+    for (int i = N - 2; i >= 0; --i) r = c[i] - x * r;
+    return r;
+}
+
 // Stirling's log G(x) - (x - 1/2) log x + x - log(2 pi) / 2 and its derivative, for x > 1000.
 template <class T>
 FUSEDLOSS_INLINE T stirling_rest(T x) {
-    const T u = 1.0 / x, v = u * u;
-    return u * (T(1.0) / 12.0 - v * (T(1.0) / 360.0 - v * (1.0 / 1260.0)));
+    const T u = 1.0 / x;
+    return u * alternating(u * u, {1.0 / 12, 1.0 / 360, 1.0 / 1260});
 }
 template <class T>
 FUSEDLOSS_INLINE T stirling_rest_slope(T x) {
-    const T u = 1.0 / x, v = u * u;
-    return -v * (T(1.0) / 12.0 - v * (T(1.0) / 120.0 - v * (1.0 / 252.0)));
+    const T v = 1.0 / (x * x);
+    return -v * alternating(v, {1.0 / 12, 1.0 / 120, 1.0 / 252});
 }
 
 template <class T>
-FUSEDLOSS_INLINE terms<T, 3> eval(const negative_binomial_nll&, T mean, T t, T dispersion) {
-    const T zero(0.0), m = at_least(zero, mean), a = at_least(zero, dispersion);
-    const T r = min(T(1e308), 1.0 / a), sum = r + t, q = m / r, odds = 1.0 / (1.0 + q), log_rest = log1p(q);
-    // log G(t + r) - log G(r) - t log r, and digamma(t + r) - digamma(r). In the Poisson limit r -> inf the difference
-    // of the two Stirling series keeps the digits that the difference of two large numbers loses.
+FUSEDLOSS_INLINE terms<T, 3> eval(const negative_binomial_nll&, T mean, T target, T dispersion) {
+    const T zero(0.0), infinity(__builtin_inf()), m = at_least(zero, mean), t = at_least(zero, target);
+    const T r = min(T(0x1p1022), 1.0 / at_least(zero, dispersion)), sum = r + t;
+    // log G(t + r) - log G(r) - t log r, and digamma(t + r) - digamma(r). In the Poisson limit r -> inf the
+    // difference of the two Stirling series keeps the digits that the difference of two large numbers loses.
     const T u = t / r, log_growth = log1p(u);
     const auto poisson = r > T(1000.0);
     const T ascent = select(poisson, (sum - 0.5) * log_growth - t + (stirling_rest(sum) - stirling_rest(r)),
                             lgamma(sum) - lgamma(r) - t * log(r));
-    const T rise = select(poisson, log_growth + 0.5 * u / sum + (stirling_rest_slope(sum) - stirling_rest_slope(r)),
-                          digamma(sum) - digamma(r));
-    // 1 / (1 / m + 1 / r) and its share of r.
+    const T rise =
+        select(poisson, log_growth + 0.5 * u / sum + (stirling_rest_slope(sum) - stirling_rest_slope(r)),
+               digamma(sum) - digamma(r));
+
+    // r / (r + m), m / (r + m) and log((r + m) / r).
     const auto above = m > r;
-    const T share = select(above, 1.0 / (1.0 + r / m), q * odds), harmonic = select(above, r * share, m * odds);
-    const T log_factorial = lgamma_plus_one(t), infinity(__builtin_inf());
-    // log t! outgrows the rest: no probability exceeds 1.
+    const T inverse = 1.0 / (r + m), rest = r * inverse, share = select(above, 1.0 - rest, m * inverse);
+    const T q = m / r;
+    const auto vast = q > T(1e290);
+    T log_rest = log1p(q);
+    if (any(vast)) log_rest = select(vast, log(m) - log(r), log_rest);
+
+    // log t! outgrows everything else: no probability exceeds 1.
+    const T log_factorial = lgamma_plus_one(t), harmonic = select(above, r * share, m * rest);
     const T value = select((log_factorial == infinity) & !is_nan(q), infinity,
                            log_factorial - ascent + r * log_rest - zero_times(t, log(harmonic)));
-    const T by_r = select((t == infinity) & !is_nan(q), infinity, log_rest - (share - u * odds) - rise);
+    const T by_r = select((t == infinity) & !is_nan(q), infinity, log_rest - (share - t * inverse) - rise);
 
     const auto absent = (t == zero) & (m >= zero);
-    const T ratio = select(absent, zero, t / m);
-    const T bend = select(absent, zero, ratio / m) + (2.0 * ratio - 1.0) / r;
-    return {value, {(1.0 - ratio) * odds, zero, -by_r * r * r}, bend * odds * odds};
+    const T ratio = select(absent, zero, t / m), pull = select(absent, zero, ratio / m);
+    return {value,
+            {(1.0 - ratio) * rest, zero, -by_r * r * r},
+            (pull * rest + (2.0 * ratio - 1.0) * inverse) * rest};
 }
 
 // log G(x + 1/2) - log G(x) and its derivative for x > 0: x is raised by 16 with G(x + 1) = x G(x), then
@@ -368,10 +390,11 @@ FUSEDLOSS_INLINE gamma_step<T> gamma_half_step(T x) {
         lower = lower * g;
     }
     const T w = select(raise, x + 16.0, x) - 0.25, u = 1.0 / w, v = u * u;
-    const T series = v * (1.0 / 64 - v * (5.0 / 2048 - v * (T(61.0) / 49152.0 - v * (1385.0 / 1048576 -
-                     v * (50521.0 / 20971520 - v * (2702765.0 / 402653184))))));
-    const T series_slope = v * u * (1.0 / 32 - v * (5.0 / 512 - v * (61.0 / 8192 - v * (1385.0 / 131072 -
-                           v * (50521.0 / 2097152 - v * (2702765.0 / 33554432))))));
+    const T series = v * alternating(v, {1.0 / 64, 5.0 / 2048, 61.0 / 49152, 1385.0 / 1048576,
+                                         50521.0 / 20971520, 2702765.0 / 402653184});
+    const T series_slope = v * u *
+                           alternating(v, {1.0 / 32, 5.0 / 512, 61.0 / 8192, 1385.0 / 131072,
+                                           50521.0 / 2097152, 2702765.0 / 33554432});
     const T zero(0.0);
     return {0.5 * log(w) + series - select(raise, log(upper / lower), zero),
             0.5 * u - series_slope - select(raise, upper_slope / upper - lower_slope / lower, zero)};
@@ -386,16 +409,17 @@ FUSEDLOSS_INLINE terms<T, 5> eval(const evidential_nig& p, T gamma, T nu, T alph
     const T twice = 2.0 * alpha + 1.0, lean = zero_times(r.share, alpha) - 0.5 * r.rest;
     const T penalty = p.regularizer * abs(e), side = p.regularizer * sign(e), evidence = 2.0 * nu + alpha;
     constexpr double log_pi = 0x1.250d048e7a1bdp+0;
-    const T value = 0.5 * (log(variance) + log_pi) + zero_times(r.log1p_square, alpha + 0.5) - step.log;
+    const T value = settled_difference(
+        0.5 * (log(variance) + log_pi) + zero_times(r.log1p_square, alpha + 0.5), step.log, T(1.0));
     return {value + zero_times(penalty, evidence),
             {zero_times(r.pull, twice) + zero_times(side, evidence), lean / (nu * (nu + 1.0)) + 2.0 * penalty,
              r.log1p_square - step.slope + penalty, -lean / beta, T(0.0)},
             T(0.0)};
 }
 
-// F(upper) - F(lower), as far as the formulas of one distribution share it: the cost, and gradient and Hessian in z.
+// The cost of an event, and its first two derivatives in z.
 template <class T>
-struct censored_terms {
+struct survival_terms {
     T value, grad, hess;
 };
 
@@ -407,20 +431,21 @@ FUSEDLOSS_INLINE T minus_log1mexp(T x) {
 
 // `width` is upper - lower.
 template <class T>
-FUSEDLOSS_INLINE censored_terms<T> censored_logistic(T lower, T upper, T width) {
+FUSEDLOSS_INLINE survival_terms<T> censored_logistic(T lower, T upper, T width) {
     const auto l = logistic(lower), u = logistic(upper);
     return {u.softplus_neg + l.softplus + minus_log1mexp(width), l.sigmoid - u.sigmoid_neg,
             l.sigmoid * l.sigmoid_neg + u.sigmoid * u.sigmoid_neg};
 }
 
-// The smallest extreme value distribution, F(z) = 1 - exp(-e^z): with a = e^lower and d = e^upper - a, the cost is
-// a - log(1 - e^-d).
+// The smallest extreme value distribution, F(z) = 1 - exp(-e^z): with a = e^lower and d = e^upper - a, the
+// cost is a - log(1 - e^-d).
 template <class T>
-FUSEDLOSS_INLINE censored_terms<T> censored_extreme(T lower, T upper, T width) {
+FUSEDLOSS_INLINE survival_terms<T> censored_extreme(T lower, T upper, T width) {
     const T a = exp(lower), log_d = upper - minus_log1mexp(width), d = min(T(1000.0), exp(log_d));
     const auto narrow = log_d < T(-80.0);
     const T one(1.0), rate = expm1(d), share = select(narrow, one, d / rate);
-    const T bend = select(d < T(1e-3), d * (0.5 + d * (T(1.0) / 12.0 - d * d * (1.0 / 720))), d + share - 1.0);
+    const T taylor = d * (0.5 + d * (1.0 / 12 - d * d * (1.0 / 720)));  // of d + share - 1, which cancels
+    const T bend = select(d < T(1e-3), taylor, d + share - 1.0);
     return {a + select(narrow, -log_d, log1p(1.0 / rate)), a - share, a + share * bend};
 }
 
@@ -428,11 +453,11 @@ FUSEDLOSS_INLINE censored_terms<T> censored_extreme(T lower, T upper, T width) {
 template <class T>
 FUSEDLOSS_INLINE T normal_bend(T x, T m) {
     const T v = 1.0 / (x * x);
-    return select(x < T(-1000.0), 1.0 - v * (1.0 - v * (6.0 - 50.0 * v)), m * (x + m));
+    return select(x < T(-1000.0), alternating(v, {1.0, 1.0, 6.0, 50.0}), m * (x + m));
 }
 
-// Of the normal mass between m - h and m + h, divided by phi(m): the mass by Gauss-Legendre quadrature with eight
-// nodes, good to a double where h and |m| h are at most 1, and the densities at the two ends.
+// Of the normal mass between m - h and m + h, divided by phi(m): the mass by Gauss-Legendre quadrature with
+// eight nodes, good to a double where h and |m| h are at most 1, and the densities at the two ends.
 template <class T>
 struct normal_strip {
     T mass, below, above;
@@ -440,8 +465,10 @@ struct normal_strip {
 
 template <class T>
 FUSEDLOSS_INLINE normal_strip<T> narrow_strip(T m, T h) {
-    constexpr double node[] = {0.1834346424956498, 0.525532409916329, 0.7966664774136267, 0.9602898564975363, 1.0};
-    constexpr double weight[] = {0.362683783378362, 0.31370664587788727, 0.2223810344533745, 0.10122853629037626};
+    constexpr double node[] = {0.1834346424956498, 0.525532409916329, 0.7966664774136267, 0.9602898564975363,
+                               1.0};
+    constexpr double weight[] = {0.362683783378362, 0.31370664587788727, 0.2223810344533745,
+                                 0.10122853629037626};
     normal_strip<T> r{T(0.0), T(0.0), T(0.0)};
     for (int i = 0; i < 5; ++i) {
         const T s = node[i] * h, fall = -0.5 * s * s, tilt = m * s;
@@ -454,7 +481,7 @@ FUSEDLOSS_INLINE normal_strip<T> narrow_strip(T m, T h) {
 }
 
 template <class T>
-FUSEDLOSS_INLINE censored_terms<T> censored_normal(T lower, T upper, T width) {
+FUSEDLOSS_INLINE survival_terms<T> censored_normal(T lower, T upper, T width) {
     // Mirrored so that q, the upper end, is the one nearer to the mode.
     const T zero(0.0), one(1.0), infinity(__builtin_inf());
     const auto mirror = lower + upper > zero;
@@ -487,14 +514,14 @@ template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const aft_nll& p, T x, T target_lower, T target_upper) {
     const T s = p.scale, log_lower = log(target_lower), log_upper = log(target_upper);
     const T lower = (log_lower - x) / s, upper = (log_upper - x) / s, width = (log_upper - log_lower) / s;
-    censored_terms<T> exact, censored;  // value, and derivatives in z
+    survival_terms<T> exact, censored;
     if (p.distribution == aft_nll::logistic) {
         const auto z = logistic(lower);
         exact = {z.softplus + z.softplus_neg, tanh(0.5 * lower), 2.0 * z.sigmoid * z.sigmoid_neg};
         censored = censored_logistic(lower, upper, width);
     } else if (p.distribution == aft_nll::extreme) {
         const T rate = exp(lower);
-        exact = {rate - lower, rate - 1.0, rate};
+        exact = {settled_difference(rate, lower, rate), rate - 1.0, rate};
         censored = censored_extreme(lower, upper, width);
     } else {
         exact = {0.5 * lower * lower + half_log_2pi, lower, T(1.0)};

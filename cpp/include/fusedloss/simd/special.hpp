@@ -131,7 +131,7 @@ FUSEDLOSS_OUTLINE pack<float> lgamma(pack<float> x) {
 }
 
 // d/dx log Gamma(x) for x > 0 (NaN for x < 0). Max error 0.51 ULP (float), 3 [3.5] ULP (double) of
-// max(1, |digamma|); relative too for x > 1. digamma(0) = -inf, digamma(inf) = inf, NaN stays NaN.
+// max(1, |digamma|). digamma(0) = -inf, digamma(inf) = inf, NaN stays NaN.
 FUSEDLOSS_OUTLINE pack<double> digamma(pack<double> x) {
     const auto below = x < pack<double>(1.0), first = x < pack<double>(8.0);
     // digamma(y) / (y - root) for 1 <= y <= 8.

@@ -1,0 +1,129 @@
+"""How many units in the last place every loss is off, at extreme points and against 400 digits.
+
+``python tests/python/ulp.py [--points N] [LOSS ...]`` prints the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from battery import CASES_ENLISTED, LOSSES, Array, bound, everything, name_of
+from cases import Case
+from references import Reference, evaluate, ulp_error
+
+BARS = {"value": {"float32": 2.0, "float64": 2.0}, "gradient": {"float32": 2.0, "float64": 3.0}}
+BARS["hess"] = {"float32": 4.0, "float64": 4.0}
+
+
+@dataclass(frozen=True)
+class Error:
+    """The largest error of one result of one case, and where it is."""
+
+    ulp: float
+    at: Mapping[str, float]
+    actual: float
+    exact: float
+
+    def __str__(self) -> str:
+        point = ", ".join(f"{key}={float(number)!r}" for key, number in self.at.items())
+        return f"{self.ulp:.3g} ULP at {point}: {self.actual!r} instead of {self.exact!r}"
+
+
+def points_of(case: Case, dtype: Any, count: int) -> dict[str, Array]:
+    """Extreme points of a case: `count` of its grid, and all with an infinity or a NaN."""
+    grid, special = case.grid(dtype), case.special(dtype)
+    size = len(next(iter(grid.values())))
+    generator = np.random.default_rng(zlib.crc32(f"{case} {np.dtype(dtype)}".encode()))
+    chosen = generator.permutation(size)[:count]
+    return {key: np.concatenate([grid[key][chosen], special[key]]) for key in case.arguments}
+
+
+def measure(case: Case, dtype: Any, count: int) -> dict[str, Error]:
+    """The largest error of the value, of each gradient and of the Hessian."""
+    arrays = points_of(case, dtype, count)
+    results = everything(case, arrays)
+    results.pop("grad of grad_and_hess", None)
+    worst: dict[str, Error] = {}
+    for k in range(len(next(iter(arrays.values())))):
+        at = {key: array[k] for key, array in arrays.items()}
+        exact = evaluate(case.loss, {key: float(number) for key, number in at.items()}, **case.params)
+        if exact is None:
+            continue
+        for name, number, scale in _parts(exact):
+            if name not in results:
+                continue
+            actual = float(results[name][k])
+            ulp = ulp_error(actual, number, dtype, scale)
+            if ulp > BARS[kind_of(name)][np.dtype(dtype).name] and name != "value" and case.kinks:
+                ulp = min(ulp, *(ulp_error(actual, *parts[name], dtype) for parts in _neighbours(case, at)))
+            if name not in worst or ulp > worst[name].ulp:
+                worst[name] = Error(ulp, at, actual, float(number))
+    return worst
+
+
+def _neighbours(case: Case, at: Mapping[str, Any]) -> Iterator[dict[str, tuple[Any]]]:
+    """Results one unit beside a point: where a kink is nearer than the rounding of `input - target`, either side is right."""
+    for key, number in at.items():
+        for direction in (-np.inf, np.inf):
+            beside = np.nextafter(number, number.dtype.type(direction))
+            exact = evaluate(case.loss, {k: float(v) for k, v in {**at, key: beside}.items()}, **case.params)
+            if exact is not None:
+                yield {name: (part,) for name, part, _ in _parts(exact)}
+
+
+def _parts(exact: Reference) -> Iterator[tuple[str, Any, Any]]:
+    yield "value", exact.value, exact.value_scale
+    for key, grad in exact.grads.items():
+        yield f"d/d{key}", grad, exact.grad_scales.get(key)
+    if exact.hess is not None:
+        yield "hess", exact.hess, exact.hess_scale
+
+
+def kind_of(name: str) -> str:
+    """What a result is, as `BARS` names it."""
+    return "gradient" if name.startswith("d/d") else name
+
+
+def table(names: list[str], count: int) -> str:
+    """Markdown: the largest error of each loss over its cases, by dtype and kind of result."""
+    columns = [(kind, np.dtype(dtype)) for dtype in (np.float32, np.float64) for kind in BARS]
+    lines = ["| loss | " + " | ".join(f"{kind} {dtype}" for kind, dtype in columns) + " |"]
+    lines.append("|---" * (len(columns) + 1) + "|")
+    for name in names:
+        largest: dict[Any, float] = {}
+        for case in (case for case in CASES_ENLISTED if case.loss == name):
+            for dtype in (np.float32, np.float64):
+                for result, error in measure(case, dtype, count).items():
+                    key = (kind_of(result), np.dtype(dtype))
+                    largest[key] = max(largest.get(key, 0.0), error.ulp)
+        cells = [f"{largest[key]:.2f}" if key in largest else "" for key in columns]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table, or with --worst what is over the bar."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("losses", nargs="*", metavar="LOSS")
+    parser.add_argument("--points", type=int, default=400, help="points of the grid per case")
+    parser.add_argument("--worst", action="store_true", help="list the results over the bar instead")
+    options = parser.parse_args()
+    names = options.losses or list(LOSSES)
+    if not options.worst:
+        print(table(names, options.points))
+        return
+    for case in (case for case in CASES_ENLISTED if case.loss in names):
+        for dtype in (np.float32, np.float64):
+            for result, error in measure(case, dtype, options.points).items():
+                if not error.ulp <= BARS[kind_of(result)][np.dtype(dtype).name]:
+                    kernel = bound(case)._probe[0].name
+                    print(f"{name_of(case)} [{kernel}] {np.dtype(dtype)} {result}: {error}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
