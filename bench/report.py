@@ -49,12 +49,12 @@ OVER_TORCH_IN_CACHE = 8.0
 COMPILED = ("torch.compile", "jax.jit")
 
 
-def write(rows: Sequence[Row], folder: Path, *, seconds: float, rounds: int) -> None:
+def write(rows: Sequence[Row], folder: Path, *, seconds: float, rounds: int, load: float) -> None:
     """Writes results.csv, results.md and, with matplotlib, results.png."""
     folder.mkdir(parents=True, exist_ok=True)
     _write_csv(rows, folder / "results.csv")
     chart = _draw(rows, folder / "results.png")
-    parts = [*_preface(seconds, rounds), *_largest(rows), *_goals(rows), *_halves(rows), *_smaller(rows)]
+    parts = [*_preface(seconds, rounds, load), *_largest(rows), *_goals(rows), *_halves(rows), *_smaller(rows)]
     if chart:
         parts.append("![nanoseconds per element](results.png)")
     (folder / "results.md").write_text("\n\n".join(parts) + "\n")
@@ -72,7 +72,7 @@ def _write_csv(rows: Sequence[Row], path: Path) -> None:
 # ---- Markdown ---------------------------------------------------------------------------------------
 
 
-def _preface(seconds: float, rounds: int) -> list[str]:
+def _preface(seconds: float, rounds: int, load: float) -> list[str]:
     config = fl.show_config()
     versions = []
     for package in PACKAGES:
@@ -86,7 +86,7 @@ def _preface(seconds: float, rounds: int) -> list[str]:
         f"- Machine: {_cpu()}, {os.cpu_count()} CPUs, {cache:.0f} MB last-level cache, {platform.system()}\n"
         f"- fusedloss {config['version']} ({config['compiler']}, {config['isa']}), Python {config['python']}, "
         f"{', '.join(versions)}\n"
-        f"- {date.today()}, {seconds / 60:.0f} minutes",
+        f"- {date.today()}, {seconds / 60:.0f} minutes, load average before {load:.1f}",
         f"Best of {rounds} turns that all contestants take one after another on the same float32 arrays, in a process "
         "confined to as many CPUs as threads. *Floor*: a loop that only reads the same arrays and writes (past the "
         "caches where that is faster) as many as there are gradients. *out*: the gradient goes to an array that "
@@ -142,11 +142,11 @@ def _largest(rows: Sequence[Row]) -> list[str]:
         ]
         head = ["loss", "ns/element", *without, "GB/s", "of floor", *(f"x {peer}" for peer in peers)]
         title = "Value and gradient" if wants == "value+grad" else "Value"
-        parts += [f"## {title}, {size:,} elements, {_threads(threads)}", table(head, body)]
+        parts += [f"## {title}, {size:,} elements, {threads_text(threads)}", table(head, body)]
     return parts
 
 
-def _threads(count: int) -> str:
+def threads_text(count: int) -> str:
     return "1 thread" if count == 1 else f"{count} threads"
 
 
@@ -184,7 +184,7 @@ def _goals(rows: Sequence[Row]) -> list[str]:
     if not body:
         return []
     text = (
-        f"{size:,} elements, {_threads(threads)}, value and gradient, unless the column says otherwise; *compiled* is "
+        f"{size:,} elements, {threads_text(threads)}, value and gradient, unless the column says otherwise; *compiled* is "
         "the faster of torch.compile and jax.jit; bold falls short. A *c* marks a loss whose time in cache, divided "
         f"by the threads, is above the floor of memory: the fraction is of that time, and {COMPUTE_BOUND} the goal. "
         "Goals: "
@@ -192,12 +192,12 @@ def _goals(rows: Sequence[Row]) -> list[str]:
         f"and {TRANSCENDENTAL.over_torch:g} for the others; {OVER_COMPILED:g} and {OVER_COMPILED_ALLOCATING:g} x "
         f"compiled; {OVER_TORCH_IN_CACHE:g} x torch at 2^14 in one thread."
     )
-    call = [row for row in rows if "numpy_expression" in row]
     calls = [
-        f"One call of mse_loss with {row['size']} elements, {_threads(row['threads'])}: "
+        f"One call of mse_loss with {row['size']} elements: "
         f"{row['fusedloss'] * row['size']:.0f} ns; `((x - y) ** 2).mean()`: "
         f"{row['numpy_expression'] * row['size']:.0f} ns."
-        for row in call
+        for row in rows
+        if "numpy_expression" in row and row["threads"] == 1
     ]
     return ["## Goals", text, table(head, body), *calls]
 
@@ -225,10 +225,10 @@ def _halves(rows: Sequence[Row]) -> list[str]:
     times = {(row["loss"], row["dtype"]): row["fusedloss_out"] / row["float32_out"] for row in halves}
     body = []
     for loss in dict.fromkeys(row["loss"] for row in halves):
-        body.append([loss, *(_marked(f"{times[loss, t]:.2f}", times[loss, t] <= 1) for t in types)])
+        body.append([loss, *(_marked(f"{times[loss, t]:.2f}", round(times[loss, t], 2) <= 1) for t in types)])
     size, threads = _extent(halves)
     title = f"## Time with 16-bit arrays over time with float32, value and gradient, {size:,} elements, "
-    return [title + _threads(threads), table(["loss", *types], body)]
+    return [title + threads_text(threads), table(["loss", *types], body)]
 
 
 def _smaller(rows: Sequence[Row]) -> list[str]:
@@ -248,7 +248,7 @@ def _smaller(rows: Sequence[Row]) -> list[str]:
                 cells.append(f"{time} (x {_ratio(row['torch'], ours)})" if "torch" in row else time)
             body.append([loss, *cells])
         parts += [
-            f"## Value and gradient by size, {_threads(threads)}: ns per element (below 1000 elements: per call), "
+            f"## Value and gradient by size, {threads_text(threads)}: ns per element (below 1000 elements: per call), "
             "and times PyTorch eager",
             table(["loss", *(f"{size:,}" for size in sizes)], body),
         ]
@@ -283,7 +283,7 @@ def _draw(rows: Sequence[Row], path: Path) -> bool:
     axes.set_yticks(range(len(chosen)), [row["loss"] for row in chosen], fontsize=8)
     axes.grid(axis="x", which="both", alpha=0.3)
     axes.set_xlabel("ns per element (logarithmic)")
-    axes.set_title(f"Value and gradient, float32, {size:,} elements, {_threads(threads)}", fontsize=10)
-    axes.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.4, -0.1 - 0.3 / len(chosen)))
+    axes.set_title(f"Value and gradient, float32, {size:,} elements, {threads_text(threads)}", fontsize=10)
+    figure.legend(fontsize=8, ncols=4, loc="outside lower center")
     figure.savefig(path, dpi=100)
     return True

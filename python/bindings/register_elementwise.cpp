@@ -207,6 +207,7 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
     job.grad_scale = divisor == 0.0 ? 0.0 : 1.0 / divisor;
     if (!cotangent.is_none()) {
         const py::array c = weight_array(cotangent);
+        dtype_of(r.arg("grad_output"), c);
         if (c.ndim() == 0)
             job.grad_scale *= py::cast<double>(c.attr("item")());
         else if (reduce == none)

@@ -17,9 +17,9 @@ from ._validation import as_input
 
 P = ParamSpec("P")
 
-Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
-Result: TypeAlias = "float | Array"
-Grads: TypeAlias = "Array | tuple[Array, ...]"
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Result: TypeAlias = float | Array
+Grads: TypeAlias = Array | tuple[Array, ...]
 
 _REDUCTIONS = {"none": 0, "mean": 1, "sum": 2, "batchmean": 3, "partial": 4}
 _VALUE, _GRAD, _HESS = 1, 2, 4
@@ -367,6 +367,8 @@ class Loss(Generic[P]):
     def _wrt_bits(self, kernel: Kernel, wrt: str | Sequence[str] | None) -> int:
         if wrt is None:
             wrt = self.trains
+        elif not isinstance(wrt, (str, list, tuple)):
+            raise TypeError(f"{self.name}: wrt must be the name of an argument or several, got {type(wrt).__name__}")
         bits = 0
         for name in (wrt,) if isinstance(wrt, str) else wrt:
             k = kernel.inputs.index(name) if name in kernel.inputs else -1

@@ -85,7 +85,7 @@ def negative_binomial_nll_loss(
 
     Formula: ``lgamma(r) - lgamma(t + r) + lgamma(t + 1) + r * log1p(a * m) - t * log(a * m / (1 + a * m))`` with
         ``m = input``, ``a = dispersion`` and ``r = 1 / a``. At ``a = 0`` its limit, the full Poisson likelihood.
-    Gradient: ``(m - t) / (m * (1 + a * m))`` in `input`; also available in `dispersion` for ``a > 0``.
+    Gradient: ``(m - t) / (m * (1 + a * m))`` in `input`; also available in `dispersion`.
     Hessian: ``(t / m**2 + a * (2 * t / m - 1)) / (1 + a * m)**2``.
     Domain: ``input >= 0``, ``dispersion >= 0``, NaN below; ``target >= 0``.
     Source: Lawless (1987), Negative binomial and mixed Poisson regression.
@@ -192,7 +192,8 @@ def tweedie_deviance_loss(
         and ``p = power``; at ``p = 1`` ``t * log(t / m) + m - t``, at ``p = 2`` ``log(m / t) + t / m - 1``.
     Gradient: ``m**-p * (m - t)``.
     Hessian: ``m**-p * (1 - p + p * t / m)``.
-    Domain: ``input > 0``, NaN below 0; ``target >= 0``, positive for ``p >= 2``.
+    Domain: ``input > 0``, NaN below 0; ``target >= 0``, positive for ``p >= 2``, any real number for ``p <= 0``. At
+        ``p = 0`` any real `input`.
     Source: Jorgensen (1987), Exponential dispersion models.
 
     Parameters

@@ -195,8 +195,7 @@ class Case:
     detached: tuple[str, ...] = ()
     """Arguments whose gradient is, by definition of the loss, not the derivative of its value."""
     fragile: bool = False
-    """Whether rounding may put a point within a few eps of a kink on its other side, which matters where the loss jumps
-    or an implementation cannot tell, as 1 - 1e-20 is 1."""
+    """Whether rounding may take a point within a few eps of a kink to its other side, where something jumps."""
     link: Callable[..., tuple[Array, ...]] | None = None
     """Makes arguments that depend on each other consistent: from all arguments to all arguments."""
 
@@ -255,10 +254,12 @@ class Case:
 
     def settled(self, arrays: Mapping[str, Array]) -> Array:
         """Where it is certain, whatever the rounding, on which side of the kinks an element lies."""
+        sizes = [np.maximum(abs(np.asarray(array, np.float64)), 1) for array in arrays.values()]
         eps = max(float(np.finfo(array.dtype).eps) for array in arrays.values())
-        certain = np.ones(np.shape(next(iter(arrays.values()))), bool)
+        tolerance = 8 * eps * np.maximum.reduce(sizes)
+        certain = np.ones(tolerance.shape, bool)
         for distance in self.distances(arrays) if self.fragile else ():
-            certain &= (distance == 0) | (abs(distance) > 8 * eps)
+            certain &= abs(distance) > tolerance
         return certain
 
     def special(self, dtype: Any, *, seed: int = 0) -> dict[str, Array]:
@@ -325,9 +326,23 @@ def _cases() -> Iterator[Case]:
     yield from on("mse_loss", PAIR)
     yield from on("half_squared_error", PAIR)
     yield from on("l1_loss", PAIR, kinks=tie)
-    yield from on("smooth_l1_loss", PAIR, {"beta": 1.0}, {"beta": 0.25}, kinks=lambda x, t, beta: (abs(x - t) - beta,))
+    yield from on(
+        "smooth_l1_loss",
+        PAIR,
+        {"beta": 1.0},
+        {"beta": 0.25},
+        kinks=lambda x, t, beta: (abs(x - t) - beta,),
+        fragile=True,
+    )
     yield from on("smooth_l1_loss", PAIR, {"beta": 0.0}, kinks=tie)
-    yield from on("huber_loss", PAIR, {"delta": 1.0}, {"delta": 2.5}, kinks=lambda x, t, delta: (abs(x - t) - delta,))
+    yield from on(
+        "huber_loss",
+        PAIR,
+        {"delta": 1.0},
+        {"delta": 2.5},
+        kinks=lambda x, t, delta: (abs(x - t) - delta,),
+        fragile=True,
+    )
     yield from on("huber_loss", PAIR, {"delta": np.inf})
     yield from on("pseudo_huber_loss", PAIR, {"delta": 1.0}, {"delta": 0.5})
     yield from on(
@@ -342,13 +357,18 @@ def _cases() -> Iterator[Case]:
     yield from on("quantile_loss", {**PAIR, "quantile": SOFT}, kinks=tie)
     rounded_tie = {"quantile": 0.5, "delta": 1.0}, {"quantile": 0.125, "delta": 0.5}
     yield from on(
-        "quantile_huber_loss", PAIR, *rounded_tie, kinks=lambda x, t, quantile, delta: (x - t, abs(x - t) - delta)
+        "quantile_huber_loss",
+        PAIR,
+        *rounded_tie,
+        kinks=lambda x, t, quantile, delta: (x - t, abs(x - t) - delta),
+        fragile=True,
     )
     yield from on(
         "quantile_huber_loss",
         {**PAIR, "quantile": SOFT},
         {"delta": 1.5},
         kinks=lambda x, t, quantile, delta: (x - t, abs(x - t) - delta),
+        fragile=True,
     )
     yield from on("expectile_loss", PAIR, {"expectile": 0.5}, {"expectile": 0.875}, kinks=tie)
     yield from on(
@@ -364,7 +384,7 @@ def _cases() -> Iterator[Case]:
         kinks=lambda x, t, scale, eps: (x - t, abs(t) - eps),
     )
     yield from on("symmetric_mean_absolute_percentage_error", PAIR, kinks=lambda x, t: (x, t, x - t))
-    for eps in (rounded(1e-7), 0.5, -0.5):
+    for eps in (rounded(1e-7), 0.5):
         yield from on("mean_squared_logarithmic_error", PAIR, {"eps": eps}, kinks=lambda x, t, eps: (x - eps, t - eps))
     yield from on("mean_bias_error", PAIR)
     yield from on("lp_loss", PAIR, {"p": 2.0}, {"p": 1.5}, {"p": 3.0}, {"p": 0.5}, {"p": 1.0}, kinks=tie)
@@ -375,6 +395,7 @@ def _cases() -> Iterator[Case]:
             {"epsilon": rounded(0.1)},
             {"epsilon": 0.5},
             kinks=lambda x, t, epsilon: (abs(x - t) - epsilon,),
+            fragile=True,
         )
     yield from on("linex_loss", PAIR, {"a": 1.0}, {"a": -0.5})
 
@@ -384,17 +405,17 @@ def _cases() -> Iterator[Case]:
     yield from on(
         "tukey_biweight_loss", PAIR, {"c": rounded(4.685)}, {"c": 1.5}, kinks=lambda x, t, c: (abs(x - t) - c,)
     )
-    shapes = (2.0, 1.0, 0.5, 0.0, -2.0, 3.0, -np.inf, np.inf)
+    shapes = (2.0, 1.0, 0.5, 0.0, -2.0, 3.0, -np.inf)
     yield from on("general_robust_loss", PAIR, *({"alpha": alpha, "scale": 1.5} for alpha in shapes))
     yield from on("general_robust_loss", PAIR, {"alpha": 1.0, "scale": 1.0})
     yield from on(
         "general_robust_loss",
-        {**PAIR, "alpha": OneOf((2.0, 1.0, 0.0, -0.5, -2.0, -np.inf, np.inf)), "scale": Positive(0.5)},
+        {**PAIR, "alpha": OneOf((2.0, 1.0, 0.0, -0.5, -2.0, -np.inf)), "scale": Positive(0.5, limit=1e300)},
         detached=("alpha",),
     )
     yield from on(
         "general_robust_loss",
-        {**PAIR, "alpha": Real(limit=1e4), "scale": Positive(0.5)},
+        {**PAIR, "alpha": Real(limit=1e4), "scale": Positive(0.5, limit=1e300)},
         kinks=lambda x, t, alpha, scale: (alpha - 2,),
     )
     yield from on(
@@ -403,6 +424,7 @@ def _cases() -> Iterator[Case]:
         {"width": 5.0, "curvature": 0.5},
         {"width": 1.5, "curvature": 2.0},
         kinks=lambda x, t, width, curvature: (x - t, abs(x - t) - width),
+        fragile=True,
     )
     yield from on(
         "adaptive_wing_loss",
@@ -465,7 +487,7 @@ def _cases() -> Iterator[Case]:
         return input, np.minimum(target_lower, target_upper), np.maximum(target_lower, target_upper)
 
     time = Positive(limit=1e300)
-    for distribution, limit in (("normal", 1e300), ("logistic", 1e300), ("extreme", 1e4)):
+    for distribution, limit in (("normal", 1e150), ("logistic", 1e300), ("extreme", 1e4)):
         several = ({"distribution": distribution, "scale": 1.0}, {"distribution": distribution, "scale": 0.5})
         for lower, upper, link in (
             (time, time, at_one_time),
@@ -580,6 +602,7 @@ def _cases() -> Iterator[Case]:
         {"margin": 0.0},
         {"margin": 0.5},
         kinks=lambda x1, x2, y, margin: (margin - y * (x1 - x2),),
+        fragile=True,
     )
     yield from on("bpr_loss", {"positive": REAL, "negative": REAL})
     moderate = Real(limit=1e6)
@@ -609,6 +632,7 @@ def _cases() -> Iterator[Case]:
         pairs,
         {"beta": 0.5, "loss_type": "hinge"},
         kinks=lambda c, r, rc, rr, beta, loss_type: (1 - beta * (c - rc - r + rr),),
+        fragile=True,
     )
     yield from on("cpo_loss", policy, {"beta": rounded(0.1)}, {"beta": 0.5, "label_smoothing": 0.125})
     yield from on("cpo_loss", {**policy, "alpha": Positive(limit=1e4)}, {"beta": 0.5})

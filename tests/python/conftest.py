@@ -8,9 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
-
 import fusedloss as fl
+import pytest
 
 
 def pytest_report_header() -> str:

@@ -363,7 +363,7 @@ def ulp_error(actual: float, exact: Any, dtype: Any, scale: Any = None) -> float
     info = np.finfo(dtype)
     if _context.isnan(exact) or math.isnan(actual):
         return 0.0 if _context.isnan(exact) and math.isnan(actual) else math.inf
-    largest = abs(exact) if scale is None else max(abs(exact), abs(scale))
+    largest = abs(exact) if scale is None or _context.isnan(scale) else max(abs(exact), abs(scale))
     beyond = _context.ldexp(1, info.maxexp)
     if abs(exact) > beyond * (1 + 4 * float(info.eps)):
         return 0.0 if actual == math.copysign(math.inf, exact) else math.inf
@@ -699,8 +699,8 @@ def general_robust_loss(m, input, target, *, alpha=1.0, scale=1.0):
     )
     half = 1 + z / 2
     at_zero = (-m.log(half) / 2, z / (4 * half), m.log(half) ** 2 / 4)
-    slope = unit * pick(power / q, 1 + 0 * z, 1 / half, m.exp(-z / 2), m.exp(z / 2))
-    nothing = 0 * z
+    slope = unit * pick(power / q, m.like(z, 1), 1 / half, m.exp(-z / 2), m.exp(z / 2))
+    nothing = m.like(z, 0)
     general = (power / q, (a - 2) * z / distance * power / q**2)
     hess = pick(
         general[0] + general[1],
@@ -988,54 +988,68 @@ def evidential_nig_loss(m, gamma, nu, alpha, beta, target, *, regularizer=0.01):
     )
 
 
-def _survival_distribution(m, distribution, z):
-    """Distribution and survival function, density and its slope; -log(density), its first two derivatives."""
-    finite = abs(z) < math.inf
-    y = m.where(finite, z, 0)
+def _observed_time(m, distribution, z):
+    """-log(density) of a standardised log-time and its first two derivatives."""
     if distribution == "normal":
-        density = m.exp(-(z**2) / 2) / m.sqrt(2 * m.pi)
-        slope = -y * density
-        nll, nll1, nll2 = y**2 / 2 + m.log(2 * m.pi) / 2, y, m.like(y, 1)
-        below, above = m.ndtr(z), m.ndtr(-z)
-    elif distribution == "logistic":
+        return z**2 / 2 + m.log(2 * m.pi) / 2, z, m.like(z, 1)
+    if distribution == "logistic":
+        both = m.sigmoid(z) * m.sigmoid(-z)
+        return m.softplus(z) + m.softplus(-z), m.sigmoid(z) - m.sigmoid(-z), 2 * both
+    return m.exp(z) - z, m.expm1(z), m.exp(z)
+
+
+def _censored_time(m, distribution, low, high):
+    """-log(mass) of an interval and its first two derivatives by a shift of the interval to the left."""
+    bounded = high < math.inf
+    if distribution == "extreme":
+        # Of the hazards exp(z), in units of the survival function at the lower end.
+        hazard, other = m.exp(low), m.exp(m.where(bounded, high, 0))
+        gap = m.where(bounded, other - hazard, 1)
+        ratio = m.where(bounded, m.exp(-gap), 0)
+        share = m.where(bounded, -m.expm1(-gap), 1)
+        slope = (other * ratio - hazard) / share
+        return hazard - m.log(share), slope, ratio * gap**2 / share**2 - slope
+
+    def parts(z):
+        finite = abs(z) < math.inf
+        y = m.where(finite, z, 0)
+        if distribution == "normal":
+            density = m.where(finite, m.exp(-(y**2) / 2) / m.sqrt(2 * m.pi), 0)
+            return m.ndtr(z), m.ndtr(-z), density, -y * density
         below, above = m.sigmoid(z), m.sigmoid(-z)
-        density = below * above
-        slope = density * (above - below)
-        nll, nll1, nll2 = m.softplus(y) + m.softplus(-y), m.sigmoid(y) - m.sigmoid(-y), 2 * m.sigmoid(y) * m.sigmoid(-y)
-    else:
-        hazard = m.exp(y)
-        below, above = -m.expm1(-m.exp(z)), m.exp(-m.exp(z))
-        density = m.where(finite, m.exp(y - hazard), 0)
-        slope = (1 - hazard) * density
-        nll, nll1, nll2 = hazard - y, hazard - 1, hazard
-    return below, above, density, m.where(finite, slope, 0), nll, nll1, nll2
+        return below, above, below * above, below * above * (above - below)
+
+    low_below, low_above, low_density, low_slope = parts(low)
+    high_below, high_above, high_density, high_slope = parts(high)
+    # On the side of the shorter tail, where the two probabilities are not both close to 1.
+    mass = m.where(low > 0, low_above - high_above, high_below - low_below)
+    slope = (high_density - low_density) / mass
+    return -m.log(mass), slope, slope**2 - (high_slope - low_slope) / mass
 
 
 @reference
 def aft_nll_loss(m, input, target_lower, target_upper, *, distribution="normal", scale=1.0):
     observed = target_lower == target_upper
-    low, high = (m.log(target_lower) - input) / scale, (m.log(target_upper) - input) / scale
-    below, above, density, slope, nll, nll1, nll2 = _survival_distribution(m, distribution, low)
-    upper_below, upper_above, upper_density, upper_slope, *_ = _survival_distribution(m, distribution, high)
-    # On the side of the shorter tail, where the two probabilities are not both close to 1.
-    mass = m.where(observed, 1, m.where(low > 0, above - upper_above, upper_below - below))
-    pull = (upper_density - density) / mass
     time = m.where(observed, target_lower, 1)
+    nll, slope, curvature = _observed_time(m, distribution, (m.log(time) - input) / scale)
     value, value_scale = _total(m, nll, m.log(scale * time))
-    g = m.where(observed, -nll1, pull) / scale
-    hess = m.where(observed, nll2, pull**2 - (upper_slope - slope) / mass) / scale**2
+    low = m.where(observed, 0, (m.log(target_lower) - input) / scale)
+    high = m.where(observed, 1, (m.log(target_upper) - input) / scale)
+    censored, censored_slope, censored_curvature = _censored_time(m, distribution, low, high)
+    g = m.where(observed, -slope, censored_slope) / scale
+    hess = m.where(observed, curvature, censored_curvature) / scale**2
     # z is a difference: its rounding moves the value by the slope and the slope by the curvature.
-    spread = m.maximum(abs(input), abs(m.log(time)))
+    spread = abs(input)
     for bound in (target_lower, target_upper):
         inner = (bound > 0) & (bound < math.inf)
         spread = m.maximum(spread, abs(m.log(m.where(inner, bound, 1))))
     return Reference(
-        m.where(observed, value, -m.log(mass)),
+        m.where(observed, value, censored),
         {"input": g},
         hess,
-        m.maximum(m.where(observed, value_scale, abs(m.log(mass))), abs(g) * spread),
+        m.maximum(m.where(observed, value_scale, abs(censored)), abs(g) * spread),
         {"input": m.maximum(abs(g), hess * spread)},
-        m.where(observed, nll2, m.maximum(pull**2, abs(upper_slope - slope) / mass)) / scale**2,
+        m.maximum(hess, m.where(observed, 0, g**2)),
     )
 
 

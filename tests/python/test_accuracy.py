@@ -8,7 +8,7 @@ import numpy as np
 from battery import each_case, each_float
 from ulp import BARS, kind_of, measure
 
-POINTS = int(os.environ.get("FUSEDLOSS_TEST_POINTS", "80"))
+POINTS = int(os.environ.get("FUSEDLOSS_TEST_POINTS", "60"))
 
 
 @each_case

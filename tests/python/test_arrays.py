@@ -12,14 +12,12 @@ from battery import (
     HALVES,
     LOSSES,
     assert_all_same_bits,
-    assert_close,
     assert_same_bits,
     bound,
     differentiable,
     each_case,
     each_float,
     each_half,
-    elements,
     everything,
     filled_like,
     generator,
@@ -57,9 +55,11 @@ class TestHalfPrecision:
             expected, expected_grads = value_and_grads(case, same, reduction="none")
             assert_same_bits(values, expected)
             for key, grad in grads.items():
-                with np.errstate(over="ignore"):  # halves are written from float32, whatever was computed before
-                    rounded = expected_grads[key].astype(np.float32).astype(mixed[key].dtype)
-                assert_same_bits(grad, rounded, key)
+                exact = expected_grads[key]
+                if mixed[key].dtype == dtype:  # halves are written from float32, whatever was computed before
+                    with np.errstate(over="ignore"):
+                        exact = exact.astype(np.float32).astype(dtype)
+                assert_same_bits(grad, exact, key)
 
     def test_two_kinds_of_halves_give_float32(self):
         values = LOSSES["mse_loss"](np.ones(3, np.float16), np.zeros(3, ml_dtypes.bfloat16), reduction="none")
@@ -210,7 +210,8 @@ class TestPosition:
                 assert_same_bits(loss.grad_and_hess(**short)[1], hessian[:n], f"hess of {n}")
 
     @pytest.mark.parametrize(
-        "name", [name for name in ("huber_loss", "binary_cross_entropy_with_logits", "gamma_nll_loss") if name in LOSSES]
+        "name",
+        [name for name in ("huber_loss", "binary_cross_entropy_with_logits", "gamma_nll_loss") if name in LOSSES],
     )
     @each_float
     def test_every_offset_and_length(self, name, dtype):
@@ -242,7 +243,7 @@ class TestPosition:
 
 class TestOut:
     @one_case_per_kernel
-    @pytest.mark.parametrize("dtype", (*FLOATS, *HALVES), ids=lambda dtype: np.dtype(dtype).name)
+    @pytest.mark.parametrize("dtype", [*FLOATS, *HALVES], ids=lambda dtype: np.dtype(dtype).name)
     def test_is_what_comes_back(self, case, dtype):
         arrays = {key: array.astype(dtype) for key, array in sample(case, (9, 31), np.float32).items()}
         names, loss = differentiable(case), bound(case)
@@ -359,8 +360,9 @@ class TestOut:
                 out = (shared[:30], overlapping, *filled_like(arrays, names)[2:])
                 with pytest.raises(ValueError, match=f"{case.loss}: out"):
                     loss.grad(**arrays, wrt=names, out=out)
-            with pytest.raises((TypeError, ValueError), match=f"{case.loss}: out"):
-                loss.grad(**arrays, wrt=names, out=shared[:30])
+            for too_few in (shared[:30], (shared[:30],)):
+                with pytest.raises((TypeError, ValueError), match=f"{case.loss}: out"):
+                    loss.grad(**arrays, wrt=names, out=too_few)
         if loss.has_hessian:
             with pytest.raises(ValueError, match=f"{case.loss}: out"):
                 loss.grad_and_hess(**arrays, out=(shared[:30], shared[1:31]))

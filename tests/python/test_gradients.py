@@ -1,4 +1,4 @@
-"""Gradients and Hessians: against the reference, against differences of our own values, and the ways to ask for them."""
+"""Gradients and Hessians: against the reference, against differences of values, and the ways to ask for them."""
 
 from __future__ import annotations
 

@@ -54,34 +54,43 @@ def measure(case: Case, dtype: Any, count: int) -> dict[str, Error]:
         exact = evaluate(case.loss, {key: float(number) for key, number in at.items()}, **case.params)
         if exact is None:
             continue
-        for name, number, scale in _parts(exact):
-            if name not in results:
+        for name, number, scale in _parts(exact, dtype):
+            if name not in results or (name == "hess" and any(map(np.isnan, at.values()))):
                 continue
             actual = float(results[name][k])
             ulp = ulp_error(actual, number, dtype, scale)
             if ulp > BARS[kind_of(name)][np.dtype(dtype).name] and name != "value" and case.kinks:
-                ulp = min(ulp, *(ulp_error(actual, *parts[name], dtype) for parts in _neighbours(case, at)))
+                for parts in _neighbours(case, at):
+                    beside, its_scale = parts[name]
+                    ulp = min(ulp, ulp_error(actual, beside, dtype, its_scale))
             if name not in worst or ulp > worst[name].ulp:
                 worst[name] = Error(ulp, at, actual, float(number))
     return worst
 
 
-def _neighbours(case: Case, at: Mapping[str, Any]) -> Iterator[dict[str, tuple[Any]]]:
-    """Results one unit beside a point: where a kink is nearer than the rounding of `input - target`, either side is right."""
+def _neighbours(case: Case, at: Mapping[str, Any]) -> Iterator[dict[str, list[Any]]]:
+    """Results beside a point, as near as numbers of its size or of size 1 are rounded: there either side is right."""
     for key, number in at.items():
-        for direction in (-np.inf, np.inf):
-            beside = np.nextafter(number, number.dtype.type(direction))
+        limit = np.finfo(number.dtype).max
+        if not abs(number) < limit:
+            continue
+        steps = (np.finfo(number.dtype).eps, np.finfo(np.float64).eps)  # float32 may be computed in either
+        near = [float(number) + sign * step for step in steps for sign in (-1, 1)]
+        for beside in (*near, np.nextafter(number, -limit), np.nextafter(number, limit)):
             exact = evaluate(case.loss, {k: float(v) for k, v in {**at, key: beside}.items()}, **case.params)
             if exact is not None:
-                yield {name: (part,) for name, part, _ in _parts(exact)}
+                yield {name: parts for name, *parts in _parts(exact, number.dtype)}
 
 
-def _parts(exact: Reference) -> Iterator[tuple[str, Any, Any]]:
+def _parts(exact: Reference, dtype: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Name, exact result and the magnitude its error is relative to."""
     yield "value", exact.value, exact.value_scale
     for key, grad in exact.grads.items():
         yield f"d/d{key}", grad, exact.grad_scales.get(key)
     if exact.hess is not None:
-        yield "hess", exact.hess, exact.hess_scale
+        # A product of several factors, of which nobody needs the last bits where it nearly underflows.
+        info = np.finfo(dtype)
+        yield "hess", exact.hess, max(exact.hess_scale or 0, float(info.tiny / info.eps))
 
 
 def kind_of(name: str) -> str:

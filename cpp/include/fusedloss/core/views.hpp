@@ -51,6 +51,13 @@ FUSEDLOSS_INLINE void for_each_run(int dims, const std::int64_t* shape, const st
     }
 }
 
+// One value broadcast to the whole shape.
+FUSEDLOSS_INLINE bool uniform(int dims, const strided& a) {
+    for (int d = 0; d < dims; ++d)
+        if (a.stride[d] != 0) return false;
+    return true;
+}
+
 FUSEDLOSS_INLINE bool contiguous(int dims, const strided& a) {
     return dims == 1 && a.stride[0] == item_size(a.type);
 }

@@ -195,6 +195,8 @@ inline sum process(const elementwise_job& job, block_kernel kernel, std::int64_t
     alignas(64) C weights[2][chunk];
     alignas(64) C values[chunk], grads[max_inputs][chunk], hess[chunk];
     accumulator<C> total;
+    bool fixed[max_inputs];  // broadcast scalars: the first chunk's copy serves all
+    for (int k = 0; k < job.inputs; ++k) fixed[k] = uniform(job.dims, job.in[k]);
 
     for (std::int64_t at = begin; at < end; at += chunk) {
         const int n = end - at < chunk ? int(end - at) : chunk;
@@ -204,7 +206,8 @@ inline sum process(const elementwise_job& job, block_kernel kernel, std::int64_t
         call.params = job.params;
         call.scale = job.grad_scale;
         call.packs = units * (unit_bytes / FUSEDLOSS_PACK_BYTES);
-        for (int k = 0; k < job.inputs; ++k) call.in[k] = fetch(job, job.in[k], at, n, inputs[k]);
+        for (int k = 0; k < job.inputs; ++k)
+            call.in[k] = fixed[k] && at > begin ? inputs[k] : fetch(job, job.in[k], at, n, inputs[k]);
         C* const value = job.value.data ? destination(job, job.value, at, n, values) : values;
         call.value = value;
         call.grad[0] = grads[0];  // a kernel may compute it unasked

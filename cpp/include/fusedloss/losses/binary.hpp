@@ -7,7 +7,7 @@ namespace fusedloss {
 
 // Binary cross entropy of a probability p: -(t log p + (1 - t) log(1 - p)), with 0 log 0 = 0.
 // A finite log_clamp is PyTorch's convention: logarithms no lower than -log_clamp, and the gradient's
-// denominator p (1 - p) no lower than 1e-12 (rounded to float).
+// denominator p (1 - p) no lower than 1e-12.
 struct bce {
     double log_clamp = __builtin_inf();
     static constexpr const char* name = "bce";
@@ -97,7 +97,7 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const bce& p, T x, T t) {
     const T a = select((x >= zero) & (x <= T(1.0)), x, T(__builtin_nan(""))), b = 1.0 - a;
     const T value = zero_times(t, min(limit, -log(a))) + zero_times(s, min(limit, -log1p(-a)));
     const T variance = fma(a, b, a * ((1.0 - b) - a));  // a (1 - a) without the rounding of 1 - a
-    const T spread = max(T(p.log_clamp < __builtin_inf() ? 1e-12f : 0.0), variance);
+    const T spread = max(T(p.log_clamp < __builtin_inf() ? 1e-12 : 0.0), variance);
     const T slope = select((spread == zero) & (a == t), 1.0 - (t + t), (a - t) / spread);  // the limit of 0 / 0
     return input_terms<2>(value, slope,
                           select(t == zero, zero, t / a / a) + select(s == zero, zero, s / b / b));
@@ -144,8 +144,8 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const hinge& p, T x, T y) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const smoothed_hinge& p, T x, T y) {
-    const T gap = max(T(0.0), p.margin - y * x), c = p.curvature, slope = p.curvature * p.width;
-    const auto line = gap > T(p.width);
+    const T m = y * x, gap = max(T(0.0), p.margin - m), c = p.curvature, slope = p.curvature * p.width;
+    const auto line = m < T(p.margin - p.width);  // of m itself: the gap may be rounded to the width
     const T foot = slope * gap - 0.5 * p.width * slope;
     return input_terms<2>(select(line, foot, 0.5 * c * gap * gap), -y * select(line, slope, c * gap),
                           select(line | !(gap > T(0.0)), T(0.0), y * y * c));
@@ -154,7 +154,7 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const smoothed_hinge& p, T x, T y) {
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const exponential_margin& p, T x, T t) {
     const T w = p.binary_labels != 0.0 ? t : 0.5 + 0.5 * t;
-    const T fall = zero_times(w, exp(-x)), rise = zero_times(1.0 - w, exp(x));
+    const T fall = times_exp(w, -x), rise = times_exp(1.0 - w, x);
     return input_terms<2>(rise + fall, rise - fall, rise + fall);
 }
 

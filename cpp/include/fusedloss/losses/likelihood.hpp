@@ -202,9 +202,11 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const poisson_nll_full& p, T x, T t) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const gaussian_nll& p, T x, T t, T var) {
+    const T one(1.0), infinity(__builtin_inf());
     const T v = max(T(p.eps), at_least(T(0.0), var)), e = x - t, r = e / v;
-    const T weight = p.beta == 0.0 ? T(1.0) : pow(v, T(p.beta));
-    const T precision = zero_times(1.0 / v, weight), pull = zero_times(r, weight);
+    const bool plain = p.beta == 0.0;
+    const T precision = plain ? one / v : pow(v, T(p.beta) - 1.0), pull = plain ? r : precision * e;
+    const T weight = plain ? one : select(v == infinity, infinity, precision * v);
     return {0.5 * (weight * log(v) + pull * e) + p.offset,
             {pull, -pull, 0.5 * settled_difference(precision, pull * r, v - e * e)},
             poisoned_by(e, precision)};
@@ -225,15 +227,23 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const gamma_nll&, T x, T t) {
     return input_terms<2>(select(ratio == infinity, ratio, x + ratio), 1.0 - ratio, ratio);
 }
 
+// k t f for t >= 0, multiplied in the order that stays in range.
+template <class T>
+FUSEDLOSS_INLINE T scaled_by(T k, T t, exponential_factor<T> f) {
+    return select((abs(k) < T(1.0)) & (t > T(1.0)), k * t * f, k * (t * f));
+}
+
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const tweedie_nll& p, T x, T t) {
     const T c = 2.0 - T(p.power), d = 1.0 - T(p.power);
-    const T up = exp(c * x), down = times_exp(t, d * x), mean = exp(x);
+    const T up = exp(c * x), mean = exp(x);
+    const auto down = factor_of_exp(d * x);
     // Both parts may leave the range for p outside (1, 2); the first is e^x / t times the second.
-    const T grad = settled_difference(up, down, mean - t),
-            hess = settled_difference(c * up, d * down, c * mean - d * t);
+    const T grad = settled_difference(up, t * down, mean - t);
+    const T hess = settled_difference(c * up, scaled_by(d, t, down), c * mean - d * t);
     if (p.power == 0.0) return input_terms<2>(0.5 * ((mean - t) * (mean - t)), grad, hess);
-    return input_terms<2>(settled_difference(up / c, down / d, mean / c - t / d), grad, hess);
+    return input_terms<2>(settled_difference(up / c, scaled_by(1.0 / d, t, down), mean / c - t / d), grad,
+                          hess);
 }
 
 // log(a / b) for a, b > 0 from their ratio, which may leave the range.
@@ -253,20 +263,38 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const tweedie_deviance& p, T mean, T target) {
         return input_terms<2>(0.5 * e * e, e, poisoned_by(e, T(1.0)));
     }
     const T m = at_least(zero, mean), t = p.power < 0.0 ? target : at_least(zero, target);
-    const T ratio = select((t == zero) & (m >= zero), zero, t / m), rest = 1.0 - ratio;
-    const T scale = p.power == 1.0 ? T(1.0) : pow(m, d);
-    T value;
+    const T ratio = select((t == zero) & (m >= zero), zero, t / m), infinity(__builtin_inf());
+    // square = m^(2-p), scale = m^(1-p), grad and hess start from the power that stays in range the longest.
+    const T rest = 1.0 - ratio, bend = d + p.power * ratio;
+    T value, square, scale, grad, hess;
+    if (p.power < 0.0) {
+        const T inverse = pow(m, T(-p.power));
+        scale = inverse * m;
+        square = scale * m;
+        grad = zero_times(m - t, inverse);
+        hess = select(ratio == infinity, p.power * t * (inverse / m), zero_times(bend, inverse));
+    } else if (p.power > 2.0) {
+        square = pow(m, c);
+        scale = square / m;
+        grad = zero_times(rest, square) / m;
+        hess = zero_times(bend, square) / m / m;
+    } else {
+        scale = p.power == 1.0 ? T(1.0) : pow(m, d);
+        square = scale * m;
+        grad = zero_times(rest, scale);
+        hess = zero_times(bend, scale) / m;
+    }
     if (p.power == 1.0)
         value = zero_times(t, log_ratio(ratio, t, m)) + (m - t);
     else if (p.power == 2.0)
         value = (ratio - 1.0) - log_ratio(ratio, t, m);
     else
-        value = (p.power < 2.0 ? m * scale : zero_times(scale, m)) / c - zero_times(t, scale) / d +
+        value = square / c - (p.power > 2.0 ? ratio * square : zero_times(t, scale)) / d +
                 pow(max(zero, t), c) / (c * d);
     // A deviance is not negative: where its terms are opposite infinities, the positive one is the larger.
     const auto beyond = is_nan(value) & !(is_nan(m) | is_nan(t));
-    value = select(m == t, zero, select(beyond, T(__builtin_inf()), value));
-    return input_terms<2>(value, zero_times(rest, scale), scale / m * (d + p.power * ratio));
+    value = select(m == t, zero, select(beyond, infinity, value));
+    return input_terms<2>(value, grad, hess);
 }
 
 template <class T>
@@ -279,36 +307,36 @@ FUSEDLOSS_INLINE terms<T, 3> eval(const laplace_nll&, T x, T t, T scale) {
     return {ratio + log_2b, {pull, -pull, (1.0 - ratio) / b}, zero};
 }
 
-// Of a residual e and a scale c > 0, with u = e^2 + c^2, whether or not the squares are in range.
+// Of a residual e and a scale C = c k > 0, with u = e^2 + C^2, whether or not C and the squares are in range.
 template <class T>
 struct heavy_tail {
-    T log1p_square;  // log(u / c^2)
-    T share, rest;   // e^2 / u and c^2 / u
+    T log1p_square;  // log(u / C^2)
+    T share, rest;   // e^2 / u and C^2 / u
     T pull;          // e / u
     T inverse;       // 1 / u
 };
 
 template <class T>
-FUSEDLOSS_INLINE heavy_tail<T> heavy_tail_of(T e, T c) {
-    const T ratio = e / c;
+FUSEDLOSS_INLINE heavy_tail<T> heavy_tail_of(T e, T c, T k) {
+    const T ratio = e / c / k;
     const auto outer = abs(ratio) > T(1.0);
-    const T small = select(outer, c / e, ratio), square = small * small, major = 1.0 / (1.0 + square);
+    const T small = select(outer, 1.0 / ratio, ratio), square = small * small, major = 1.0 / (1.0 + square);
     const T minor = square * major;
     heavy_tail<T> r;
     r.share = select(outer, major, minor);
     r.rest = select(outer, minor, major);
-    r.pull = select(outer, major / e, small * major / c);
-    r.inverse = select(outer, r.pull / e, major / c / c);
+    r.pull = select(outer, major / e, small * major / k / c);
+    r.inverse = select(outer, r.pull / e, major / k / k / c / c);
     r.log1p_square = log1p(ratio * ratio);
     const auto far = abs(ratio) > T(1e20);
-    if (any(far)) r.log1p_square = select(far, 2.0 * (log(abs(e)) - log(c)), r.log1p_square);
+    if (any(far)) r.log1p_square = select(far, 2.0 * (log(abs(e)) - log(c) - log(k)), r.log1p_square);
     return r;
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const student_t_nll& p, T x, T t, T scale) {
     const T zero(0.0), c = select(scale > zero, scale, T(__builtin_nan(""))), df = p.df, more = df + 1.0;
-    const auto r = heavy_tail_of(x - t, c * sqrt(df));
+    const auto r = heavy_tail_of(x - t, c, sqrt(df));
     const T pull = more * r.pull;
     return {p.constant + log(c) + 0.5 * more * r.log1p_square,
             {pull, -pull, (r.rest - df * r.share) / c},
@@ -337,37 +365,47 @@ FUSEDLOSS_INLINE T stirling_rest_slope(T x) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const negative_binomial_nll&, T mean, T target, T dispersion) {
-    const T zero(0.0), infinity(__builtin_inf()), m = at_least(zero, mean), t = at_least(zero, target);
-    const T r = min(T(0x1p1022), 1.0 / at_least(zero, dispersion)), sum = r + t;
-    // log G(t + r) - log G(r) - t log r, and digamma(t + r) - digamma(r). In the Poisson limit r -> inf the
+    const T zero(0.0), one(1.0), infinity(__builtin_inf());
+    const T m = at_least(zero, mean), t = at_least(zero, target), a = at_least(zero, dispersion);
+    const T r = 1.0 / a, sum = r + t, q = zero_times(a, m), u = zero_times(a, t), log_growth = log1p(u);
+
+    // log G(t + r) - log G(r) - t log r, and digamma(t + r) - digamma(r). In the Poisson limit a -> 0 the
     // difference of the two Stirling series keeps the digits that the difference of two large numbers loses.
-    const T u = t / r, log_growth = log1p(u);
     const auto poisson = r > T(1000.0);
-    const T ascent = select(poisson, (sum - 0.5) * log_growth - t + (stirling_rest(sum) - stirling_rest(r)),
-                            lgamma(sum) - lgamma(r) - t * log(r));
+    const T growth = select(u < T(1e-20), 0.5 * u * (t - 1.0),
+                            (sum - 0.5) * log_growth - t + (stirling_rest(sum) - stirling_rest(r)));
+    const T ascent = select(poisson, growth, lgamma(sum) - lgamma(r) - t * log(r));
     const T rise =
         select(poisson, log_growth + 0.5 * u / sum + (stirling_rest_slope(sum) - stirling_rest_slope(r)),
                digamma(sum) - digamma(r));
 
-    // r / (r + m), m / (r + m) and log((r + m) / r).
-    const auto above = m > r;
-    const T inverse = 1.0 / (r + m), rest = r * inverse, share = select(above, 1.0 - rest, m * inverse);
-    const T q = m / r;
+    // share = a m / (1 + a m), rest = 1 - share, inverse = 1 / (r + m), log_odds = log(1 + a m).
+    const auto above = q > one;
+    const T small = select(above, r / m, q), major = 1.0 / (1.0 + small), minor = small * major;
+    const T share = select(above, major, minor), rest = select(above, minor, major);
+    const T inverse = select(above, major / m, a * major), harmonic = select(above, r * major, m * major);
     const auto vast = q > T(1e290);
-    T log_rest = log1p(q);
-    if (any(vast)) log_rest = select(vast, log(m) - log(r), log_rest);
+    T log_odds = log1p(q);
+    if (any(vast)) log_odds = select(vast, log(m) + log(a), log_odds);
 
     // log t! outgrows everything else: no probability exceeds 1.
-    const T log_factorial = lgamma_plus_one(t), harmonic = select(above, r * share, m * rest);
-    const T value = select((log_factorial == infinity) & !is_nan(q), infinity,
-                           log_factorial - ascent + r * log_rest - zero_times(t, log(harmonic)));
-    const T by_r = select((t == infinity) & !is_nan(q), infinity, log_rest - (share - t * inverse) - rise);
+    const T log_factorial = lgamma_plus_one(t), cost = select(q < T(1e-40), m, zero_times(r, log_odds));
+    const T value =
+        select((log_factorial == infinity) & !is_nan(q), infinity,
+               settled_difference(log_factorial - ascent + cost, zero_times(t, log(harmonic)), cost));
+
+    // The gradient in a is -r^2 times that in r, or, where that cancels, two terms of its series at a = 0.
+    const T by_r = select((t == infinity) & !is_nan(q), infinity, log_odds - (share - t * inverse) - rise);
+    const T gap = m - t, first = 0.5 * gap * gap - 0.5 * t;
+    const T second = q * m * (t - m * (2.0 / 3)) + u * (t * (0.5 - t * (1.0 / 3)) - 1.0 / 6);
+    const T series = select(abs(first) == infinity, first, first + second);
+    const T by_a = select((q < T(1e-9)) & (u < T(1e-9)), series, by_r * r * r);
 
     const auto absent = (t == zero) & (m >= zero);
     const T ratio = select(absent, zero, t / m), pull = select(absent, zero, ratio / m);
     return {value,
-            {(1.0 - ratio) * rest, zero, -by_r * r * r},
-            (pull * rest + (2.0 * ratio - 1.0) * inverse) * rest};
+            {(1.0 - ratio) * rest, zero, -by_a},
+            (pull * rest + zero_times(inverse, 2.0 * ratio - 1.0)) * rest};
 }
 
 // log G(x + 1/2) - log G(x) and its derivative for x > 0: x is raised by 16 with G(x + 1) = x G(x), then
@@ -404,10 +442,11 @@ template <class T>
 FUSEDLOSS_INLINE terms<T, 5> eval(const evidential_nig& p, T gamma, T nu, T alpha, T beta, T target) {
     const T e = gamma - target;
     const T variance = 2.0 * beta * (1.0 + 1.0 / nu);  // 2 alpha times the squared scale
-    const auto r = heavy_tail_of(e, sqrt(variance));
+    const auto r = heavy_tail_of(e, sqrt(variance), T(1.0));
     const auto step = gamma_half_step(alpha);
     const T twice = 2.0 * alpha + 1.0, lean = zero_times(r.share, alpha) - 0.5 * r.rest;
-    const T penalty = p.regularizer * abs(e), side = p.regularizer * sign(e), evidence = 2.0 * nu + alpha;
+    const T penalty = zero_times(T(p.regularizer), abs(e)), side = p.regularizer * sign(e),
+            evidence = 2.0 * nu + alpha;
     constexpr double log_pi = 0x1.250d048e7a1bdp+0;
     const T value = settled_difference(
         0.5 * (log(variance) + log_pi) + zero_times(r.log1p_square, alpha + 0.5), step.log, T(1.0));
@@ -442,11 +481,14 @@ FUSEDLOSS_INLINE survival_terms<T> censored_logistic(T lower, T upper, T width) 
 template <class T>
 FUSEDLOSS_INLINE survival_terms<T> censored_extreme(T lower, T upper, T width) {
     const T a = exp(lower), log_d = upper - minus_log1mexp(width), d = min(T(1000.0), exp(log_d));
-    const auto narrow = log_d < T(-80.0);
-    const T one(1.0), rate = expm1(d), share = select(narrow, one, d / rate);
+    // Where d is too small to hold its digits, log(1 - e^-d) is log d.
+    const auto tiny = log_d < T(-80.0);
+    const auto decay = factor_of_exp(-d);
+    const T fall = -expm1(-d), share = select(tiny, T(1.0), d * decay / fall);
+    const T rest = select(tiny, -log_d, log1p(decay.whole / fall));
     const T taylor = d * (0.5 + d * (1.0 / 12 - d * d * (1.0 / 720)));  // of d + share - 1, which cancels
     const T bend = select(d < T(1e-3), taylor, d + share - 1.0);
-    return {a + select(narrow, -log_d, log1p(1.0 / rate)), a - share, a + share * bend};
+    return {a + rest, a - share, a + select(tiny, bend, d * bend * decay / fall)};
 }
 
 // m (x + m) where m = phi(x) / Phi(x), which lies in (0, 1); far left by its asymptotic series.
@@ -456,28 +498,29 @@ FUSEDLOSS_INLINE T normal_bend(T x, T m) {
     return select(x < T(-1000.0), alternating(v, {1.0, 1.0, 6.0, 50.0}), m * (x + m));
 }
 
-// Of the normal mass between m - h and m + h, divided by phi(m): the mass by Gauss-Legendre quadrature with
-// eight nodes, good to a double where h and |m| h are at most 1, and the densities at the two ends.
+// A normal variable confined to m - h .. m + h: the mass there divided by phi(m), the mean less m, and the
+// variance. By Gauss-Legendre quadrature with twelve nodes, good to a double where h and |m| h are at most 1.
 template <class T>
 struct normal_strip {
-    T mass, below, above;
+    T mass, mean, variance;
 };
 
 template <class T>
 FUSEDLOSS_INLINE normal_strip<T> narrow_strip(T m, T h) {
-    constexpr double node[] = {0.1834346424956498, 0.525532409916329, 0.7966664774136267, 0.9602898564975363,
-                               1.0};
-    constexpr double weight[] = {0.362683783378362, 0.31370664587788727, 0.2223810344533745,
-                                 0.10122853629037626};
-    normal_strip<T> r{T(0.0), T(0.0), T(0.0)};
-    for (int i = 0; i < 5; ++i) {
+    constexpr double node[] = {0.1252334085114689, 0.3678314989981802, 0.5873179542866175,
+                               0.7699026741943047, 0.9041172563704749, 0.9815606342467192};
+    constexpr double weight[] = {0.24914704581340277, 0.2334925365383548,  0.20316742672306592,
+                                 0.16007832854334622, 0.10693932599531843, 0.04717533638651183};
+    T mass(0.0), first(0.0), second(0.0);
+    for (int i = 0; i < 6; ++i) {
         const T s = node[i] * h, fall = -0.5 * s * s, tilt = m * s;
-        r.below = exp(fall + tilt);
-        r.above = exp(fall - tilt);
-        if (i < 4) r.mass = r.mass + weight[i] * (r.below + r.above);
+        const T below = weight[i] * exp(fall + tilt), above = weight[i] * exp(fall - tilt);
+        mass = mass + (below + above);
+        first = first + s * (above - below);
+        second = second + s * s * (below + above);
     }
-    r.mass = h * r.mass;
-    return r;
+    const T mean = first / mass;
+    return {h * mass, mean, second / mass - mean * mean};
 }
 
 template <class T>
@@ -486,12 +529,17 @@ FUSEDLOSS_INLINE survival_terms<T> censored_normal(T lower, T upper, T width) {
     const T zero(0.0), one(1.0), infinity(__builtin_inf());
     const auto mirror = lower + upper > zero;
     const T p = select(mirror, -upper, lower), q = select(mirror, -lower, upper);
-    const T sum = select(p == -infinity, p, p + q), at_q = ndtr_ratio(q);
+    const T sum = select(p == -infinity, p, p + q);
+    // The tail beyond |q| is phi(q) over this ratio, which keeps its relative accuracy.
+    const auto left = q < zero;
+    const T log_density = -0.5 * q * q - half_log_2pi, at_tail = ndtr_ratio(-abs(q));
+    const T density = exp(log_density), tail = density / at_tail;
+    const T at_q = select(left, at_tail, density / (1.0 - tail));
+    const T log_q = select(left, log_density - log(at_tail), log1p(-tail));
     // phi(p) / phi(q) - 1 and phi(p) / phi(q); Phi(p) / Phi(q).
     const T drop = expm1(0.5 * width * sum), ratio = exp(0.5 * width * sum);
     const auto alone = ratio == zero;
     const T mass_ratio = select(alone, zero, ratio * (at_q / ndtr_ratio(p)));
-    const T log_q = select(q < T(-1.0), -0.5 * q * q - half_log_2pi - log(at_q), log_ndtr(q));
     const T inner = at_q / (1.0 - mass_ratio), outer = inner * ratio;  // phi(q) and phi(p) over the mass
     T value = -log_q - log1p(-mass_ratio), slope = -inner * drop;
     T bend = select(alone, select(q == infinity, zero, normal_bend(q, at_q)),
@@ -501,19 +549,24 @@ FUSEDLOSS_INLINE survival_terms<T> censored_normal(T lower, T upper, T width) {
     const auto narrow = (h < T(0.7)) & (-m * h < one);
     if (any(narrow)) {
         const auto strip = narrow_strip(select(narrow, m, zero), select(narrow, h, one));
-        const T rise = strip.above - strip.below, level = strip.above + strip.below;
-        const T tilt = rise / strip.mass;
         value = select(narrow, 0.5 * m * m + half_log_2pi - log(strip.mass), value);
-        slope = select(narrow, tilt, slope);
-        bend = select(narrow, (m * rise + h * level) / strip.mass + tilt * tilt, bend);
+        slope = select(narrow, -(m + strip.mean), slope);
+        bend = select(narrow, 1.0 - strip.variance, bend);
     }
     return {value, select(mirror, slope, -slope), max(zero, min(one, bend))};
+}
+
+// (t - x) / s; an infinite bound stays where it is.
+template <class T>
+FUSEDLOSS_INLINE T standardised(T t, T x, T s) {
+    return select(abs(t) == T(__builtin_inf()), poisoned_by(x, t), (t - x) / s);
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const aft_nll& p, T x, T target_lower, T target_upper) {
     const T s = p.scale, log_lower = log(target_lower), log_upper = log(target_upper);
-    const T lower = (log_lower - x) / s, upper = (log_upper - x) / s, width = (log_upper - log_lower) / s;
+    const T width = at_least(T(0.0), (log_upper - log_lower) / s);
+    const T lower = standardised(log_lower, x, s), upper = poisoned_by(width, standardised(log_upper, x, s));
     survival_terms<T> exact, censored;
     if (p.distribution == aft_nll::logistic) {
         const auto z = logistic(lower);
@@ -521,10 +574,10 @@ FUSEDLOSS_INLINE terms<T, 3> eval(const aft_nll& p, T x, T target_lower, T targe
         censored = censored_logistic(lower, upper, width);
     } else if (p.distribution == aft_nll::extreme) {
         const T rate = exp(lower);
-        exact = {settled_difference(rate, lower, rate), rate - 1.0, rate};
+        exact = {settled_difference(rate, lower, rate), expm1(lower), rate};
         censored = censored_extreme(lower, upper, width);
     } else {
-        exact = {0.5 * lower * lower + half_log_2pi, lower, T(1.0)};
+        exact = {0.5 * lower * lower + half_log_2pi, lower, poisoned_by(lower, T(1.0))};
         censored = censored_normal(lower, upper, width);
     }
     const auto uncensored = target_lower == target_upper;

@@ -159,14 +159,17 @@ FUSEDLOSS_INLINE terms<T, 3> eval(const cpo& p, T chosen, T rejected, T alpha) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const orpo& p, T chosen, T rejected) {
-    // Infinite odds at log-probability 0 would hide the finite gradient there.
-    const T zero(0.0), c = select(chosen == zero, T(-1e-300), chosen);
-    const T miss_chosen = -expm1(c), miss_rejected = -expm1(rejected);  // 1 - e^a
-    const auto s = logistic((c - rejected) - (log(miss_chosen) - log(miss_rejected)));
-    const T slope = p.beta * s.sigmoid_neg, penalty = p.beta * s.softplus_neg;
-    const auto sure = chosen == zero;
-    return {select(sure, zero, penalty) - chosen,
-            {-slope / miss_chosen - 1.0, select(sure, zero, slope / miss_rejected)},
+    const T zero(0.0), one(1.0), d = chosen - rejected;
+    const T miss_chosen = -expm1(chosen), miss_rejected = -expm1(rejected);  // 1 - e^a
+    const T value = p.beta * softplus(log(miss_chosen) - log(miss_rejected) - d) - chosen;
+    // The slopes by the odds ratio multiplied out, for the odds are infinite where they are finite: both
+    // probabilities divided by the larger one.
+    const T e = exp(-abs(d)), likely = select(d < zero, e, one), unlikely = select(d < zero, one, e);
+    const T share = unlikely / (likely * miss_rejected + unlikely * miss_chosen);
+    const auto unknown = is_nan(value);
+    return {value,
+            {select(unknown, value, -p.beta * share - 1.0),
+             select(unknown, value, p.beta * (share * miss_chosen / miss_rejected))},
             zero};
 }
 
@@ -177,6 +180,13 @@ FUSEDLOSS_INLINE terms<T, 4> eval(const kto& p, T policy, T reference, T desirab
     const auto s = logistic(k * ((policy - reference) - kl));
     const T slope = -weight * k * (s.sigmoid * s.sigmoid_neg), zero(0.0);
     return {weight * s.sigmoid_neg, {slope, -slope, zero, zero}, zero};
+}
+
+// m - d where m = e^d - 1: by its series where the difference would cancel.
+template <class T>
+FUSEDLOSS_INLINE T exponential_excess(T d, T m) {
+    const T series = 1.0 / 6 + d * (1.0 / 24 + d * (1.0 / 120 + d * (1.0 / 720 + d * (1.0 / 5040))));
+    return select(abs(d) < T(0x1p-8), d * d * (0.5 + d * series), m - d);
 }
 
 template <class T>

@@ -11,17 +11,28 @@ FUSEDLOSS_INLINE T zero_times(T a, T b) {
     return select((a == T(0.0)) & !is_nan(b), T(0.0), a * b);
 }
 
-// a e^z. For numbers with the range of a double: beyond |z| = 700, where e^z nears its ends, by two factors.
+// e^z as a factor, for numbers with the range of a double: beyond |z| = 700, where e^z nears its ends, as the
+// square of a root.
+template <class T>
+struct exponential_factor {
+    T whole, root;
+    typename T::mask_type far;
+};
+template <class T>
+FUSEDLOSS_INLINE exponential_factor<T> factor_of_exp(T z) {
+    exponential_factor<T> f{exp(z), T(1.0), abs(z) > T(700.0)};
+    if (any(f.far)) f.root = exp(0.5 * z);
+    return f;
+}
+template <class T>
+FUSEDLOSS_INLINE T operator*(T a, exponential_factor<T> f) {
+    const T product = select(f.far, zero_times(a, f.root) * f.root, a * f.whole);
+    return select(f.far & (a == T(0.0)), a, product);
+}
+// a e^z.
 template <class T>
 FUSEDLOSS_INLINE T times_exp(T a, T z) {
-    T product = a * exp(z);
-    const auto far = abs(z) > T(700.0);
-    if (any(far)) {
-        const T root = exp(0.5 * z);
-        product = select(far, zero_times(a, root) * root, product);
-        product = select(far & (a == T(0.0)), a, product);
-    }
-    return product;
+    return a * factor_of_exp(z);
 }
 
 // x, or NaN where `input` is: for results that do not depend on every input.

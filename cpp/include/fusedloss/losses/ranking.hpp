@@ -5,7 +5,7 @@
 
 namespace fusedloss {
 
-// x where t = 1, max(0, margin - x) where t = -1, their sum elsewhere.
+// x where t = 1, max(0, margin - x) where t = -1, elsewhere their sum, which is max(x, margin).
 struct hinge_embedding {
     double margin = 1.0;
     static constexpr const char* name = "hinge_embedding";
@@ -59,9 +59,9 @@ FUSEDLOSS_INLINE sum_parts<T> split_sum(T a, T b) {
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const hinge_embedding& p, T x, T t) {
     const T zero(0.0), one(1.0), gap = p.margin - x;
-    const auto positive = t != -one, negative = t != one;
-    const T value = select(positive, x, zero) + select(negative, max(zero, gap), t - t);
-    const T slope = select(positive, one, zero) - select(negative & (gap > zero), one, zero);
+    const auto similar = t == one, dissimilar = t == -one;
+    const T value = select(similar, x, select(dissimilar, max(zero, gap), max(T(p.margin), x)));
+    const T slope = select(dissimilar, zero, one) - select(!similar & (gap > zero), one, zero);
     const T poison = x + t;  // NaN where either is, and finite or infinite elsewhere
     return input_terms<2>(select(is_nan(poison), poison, value), select(is_nan(poison), poison, slope));
 }

@@ -1,7 +1,7 @@
 // Losses of the residual e = input - target, and of the ratio of the two.
 #pragma once
 
-#include "terms.hpp"
+#include "products.hpp"
 
 namespace fusedloss {
 
@@ -258,8 +258,8 @@ template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const huber& p, T x, T t) {
     // Both branches are m (|e| - m / 2) with m = min(|e|, delta).
     const split<T> e = difference(x, t), a = abs(e), d = constant<T>(p.delta);
-    const auto outside = a.hi > d.hi;
-    const split<T> m = select(outside, d, a);
+    const auto outside = a.hi > T(p.delta);
+    const split<T> m = select(a.hi > d.hi, d, a);
     return residual_terms(rounded_product(m, difference(a, scaled(0.5, m))),
                           select(outside, copysign(d.hi, e.hi), e.hi), select(outside, T(0.0), T(1.0)));
 }
@@ -291,17 +291,22 @@ template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const quantile&, T x, T t, T q) {
     const split<T> e = difference(x, t), above = difference(T(1.0), q);
     const auto over = e.hi > T(0.0);
-    const T value = rounded_product(select(over, above, split<T>{q, 0.0}), abs(e));
+    const split<T> w = select(over, above, split<T>{q, 0.0}), a = abs(e);
     // Neither branch when e is NaN.
     const T grad = select(over, above.hi, select(e.hi <= T(0.0), -q, e.hi));
+    // Where x - t overflows; 0 where w is, and NaN where an input is.
+    const T beyond = max((w.hi + w.hi) * abs(0.5 * x - 0.5 * t), abs(grad));
+    const T value = select(a.hi < T(__builtin_inf()), fma(w.hi, a.hi, w.hi * a.lo + w.lo * a.hi), beyond);
     return {value, {grad, -grad}, T(0.0)};
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const quantile_huber& p, T x, T t, T q) {
-    const T e = x - t, k = p.delta, a = abs(e), m = min(k, a);
-    const T w = select(e > T(0.0), 1.0 - q, q) / k, grad = w * copysign(m, e);
-    return {w * m * (a - 0.5 * m), {grad, -grad}, select(a > k, T(0.0), w)};
+    const residual<T> d(x, t);
+    const T k = d.unit * p.delta, a = abs(d.e), m = min(k, a), ratio = m / k;
+    const T w = select(d.e > T(0.0), 1.0 - q, q), grad = w * copysign(ratio, d.e);
+    // The weight last: together with it the others might underflow.
+    return {zero_times(w, d.back * (ratio * (a - 0.5 * m))), {grad, -grad}, select(a > k, T(0.0), w / p.delta)};
 }
 
 template <class T>
@@ -313,11 +318,14 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const expectile& p, T x, T t) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const mean_absolute_percentage& p, T x, T t) {
-    const T e = x - t, a = abs(e), eps = p.eps, m = max(eps, abs(t)), scale = p.scale;
+    const residual<T> d(x, t);
+    const T a = abs(d.e), eps = p.eps, m = d.unit * max(eps, abs(t)), scale = p.scale;
     const T ratio = select(a == m, T(1.0), a / m);  // 1 where t is infinite
-    const T slope = scale * sign(e) / m;
+    const T slope = scale * sign(d.e) / m;
     // The loss is |x / t - 1| as long as |t| is above eps.
-    return {scale * ratio, {slope, select(abs(t) > eps, -(slope * x) / t, -slope)}, T(0.0)};
+    return {scale * ratio,
+            {d.unit * slope, select(abs(t) > eps, -(slope * (d.unit * x)) / t, -d.unit * slope)},
+            T(0.0)};
 }
 
 template <class T>
@@ -371,15 +379,17 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const squared_epsilon_insensitive& p, T x, T t
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const lp& p, T x, T t) {
-    const T e = x - t, a = abs(e), q = p.p;
+    const residual<T> d(x, t);
+    const T a = abs(d.e), q = p.p, back = d.back_power(q);
     // Below p = 1 the slope at 0 is infinite; sign(0) = 0 holds there too.
-    const T grad = select(a == T(0.0), a, q * pow(a, q - 1.0));
-    return residual_terms(pow(a, q), copysign(grad, e));
+    const T grad = select(a == T(0.0), a, q * (back * d.unit * pow(a, q - 1.0)));
+    return residual_terms(back * pow(a, q), copysign(grad, d.e));
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const linex& p, T x, T t) {
-    const T a = p.a, y = a * (x - t), m = expm1(y);
+    const residual<T> d(x, t);
+    const T a = p.a, y = d.back * (a * d.e), m = expm1(y);
     // y^2 / 2 + y^3 / 6 + ... + y^7 / 5040 where the difference would cancel. Beyond 800 the exponential
     // has overflowed, and an infinite y must not be subtracted from it.
     const T series =

@@ -113,27 +113,26 @@ FUSEDLOSS_BEGIN
 template <class T>
 struct against_scale {
     typename T::mask_type outside;  // |e| > c
+    T lower, upper;                 // min(|e|, c) and max(|e|, c) in the unit of the residual
     T smaller;                      // min(|e|, c)
-    T larger;                       // max(|e|, c)
     T r;                            // q or 1 / q
     T w;                            // min(1, 1 / q)
 
-    FUSEDLOSS_INLINE against_scale(T a, T c) {
-        outside = a > c;
-        smaller = min(c, a);
-        larger = max(c, a);
-        r = smaller / larger;
+    FUSEDLOSS_INLINE against_scale(const residual<T>& d, T c) {
+        const T a = abs(d.e), limit = d.unit * c;
+        outside = a > limit;
+        lower = min(limit, a);
+        upper = max(limit, a);
+        smaller = d.back * lower;
+        r = lower / upper;
         w = select(outside, r, T(1.0));
     }
     // 1 / (1 + q^2).
     FUSEDLOSS_INLINE T weight() const { return w * w / (1.0 + r * r); }
     // q^2 / (1 + q^2).
     FUSEDLOSS_INLINE T saturation() const { return select(outside, T(1.0), r * r) / (1.0 + r * r); }
-    // log(w), by way of a multiple of it that is never subnormal.
-    FUSEDLOSS_INLINE T log_w() const {
-        const T unit = 0x1p60;
-        return select(outside, log(unit * smaller / larger) - log(unit), T(0.0));
-    }
+    // log(w), also where w underflows.
+    FUSEDLOSS_INLINE T log_w() const { return select(outside, log(lower) - log(upper), T(0.0)); }
 };
 
 // A loss that starts as e^2 / 2: that where (e / c)^2 is negligible, and perhaps subnormal, hence inaccurate.
@@ -145,55 +144,61 @@ FUSEDLOSS_INLINE T quadratic_start(T a, T c, T value) {
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const pseudo_huber& p, T x, T t) {
     // With k = sqrt(1 + r^2) the gradient is min(|e|, delta) / k, and w / k = 1 / sqrt(1 + (e / delta)^2).
-    const T e = x - t, a = abs(e);
-    const against_scale<T> s(a, p.delta);
+    const residual<T> d(x, t);
+    const against_scale<T> s(d, p.delta);
     const T k = sqrt(1.0 + s.r * s.r), v = s.w / k, g = s.smaller / k;
-    return residual_terms(a * (g / (1.0 + v)), copysign(g, e), v * v * v);
+    return residual_terms(abs(d.e) * (d.back * g / (1.0 + v)), copysign(g, d.e), v * v * v);
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const charbonnier& p, T x, T t) {
     // In terms of h = sqrt(e^2 + eps^2): h^(2 alpha).
-    const T e = x - t, a = abs(e), eps = p.eps, n = T(2.0) * p.alpha;
-    const against_scale<T> s(a, eps);
-    const T k = sqrt(1.0 + s.r * s.r), h = s.larger * k;
+    const residual<T> d(x, t);
+    const against_scale<T> s(d, p.eps);
+    const T k = sqrt(1.0 + s.r * s.r), h = s.upper * k;           // h in the unit of d
     const T sine = select(s.outside, T(1.0), s.r) / k, cosine = s.w / k;  // |e| / h, eps / h
-    if (p.alpha == 0.5) return residual_terms(h, copysign(sine, e), cosine * cosine / h);
-    const T power = pow(h, n - 1.0);
-    return residual_terms(pow(h, n), copysign(n * sine * power, e),
-                          n * pow(h, n - 2.0) * (cosine * cosine + (n - 1.0) * sine * sine));
+    if (p.alpha == 0.5) return residual_terms(d.back * h, copysign(sine, d.e), d.unit * (cosine * cosine / h));
+    const T n = T(2.0) * p.alpha, back = d.back_power(n);
+    return residual_terms(back * pow(h, n), copysign(n * sine * (back * d.unit * pow(h, n - 1.0)), d.e),
+                          n * (back * d.unit * d.unit * pow(h, n - 2.0)) *
+                              (cosine * cosine + (n - 1.0) * sine * sine));
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const cauchy& p, T x, T t) {
-    const T e = x - t, a = abs(e), c = p.c;
-    const against_scale<T> s(a, c);
+    const residual<T> d(x, t);
+    const T c = p.c;
+    const against_scale<T> s(d, c);
     const T weight = s.weight(), r2 = s.r * s.r;
-    return residual_terms(quadratic_start(a, c, 0.5 * c * c * (log1p(r2) - 2.0 * s.log_w())),
-                          copysign(s.smaller * s.w / (1.0 + r2), e), weight * (weight - s.saturation()));
+    return residual_terms(quadratic_start(abs(d.e), c, 0.5 * c * c * (log1p(r2) - 2.0 * s.log_w())),
+                          copysign(s.smaller * s.w / (1.0 + r2), d.e), weight * (weight - s.saturation()));
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const arctan& p, T x, T t) {
-    const T e = x - t, a = abs(e), c = p.c, q = a / c;
-    const against_scale<T> s(a, c);
+    const residual<T> d(x, t);
+    const T c = p.c, q = abs(d.e) / (d.unit * c);
+    const against_scale<T> s(d, c);
     const T r4 = s.r * s.r * s.r * s.r, w4 = s.w * s.w * s.w * s.w, n = 1.0 + r4;
-    return residual_terms(quadratic_start(a, c, 0.5 * c * c * atan(q * q)),
-                          copysign(s.smaller * s.w * s.w * s.w / n, e),
+    return residual_terms(quadratic_start(abs(d.e), c, 0.5 * c * c * atan(q * q)),
+                          copysign(s.smaller * s.w * s.w * s.w / n, d.e),
                           w4 * (w4 - 3.0 * select(s.outside, T(1.0), r4)) / n / n);
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const fair& p, T x, T t) {
-    const T e = x - t, a = abs(e), c = p.c, q = a / c;
-    const against_scale<T> s(a, c);
+    const residual<T> d(x, t);
+    const T a = abs(d.e), c = p.c, scale = d.unit * c, q = a / scale;
+    const against_scale<T> s(d, c);
     // q - log1p(q) with y = q / (2 + q) and log1p(q) = 2 artanh(y): q y - 2 y^3 (1 / 3 + y^2 / 5 + ...).
     const T y = q / (2.0 + q), y2 = y * y, third = T(1.0) / 3.0;
-    const T series = c * y * (a - c * (2.0 * y2 * (third + y2 * (0.2 + y2 * (1.0 / 7.0)))));
+    const T series = 2.0 * y2 * (third + y2 * (0.2 + y2 * (1.0 / 7.0)));
     // The logarithm of an infinite q must not be subtracted from it.
-    const T value = select(q < T(0x1p-10), series, c * (a - c * log1p(min(T(1e300), q))));
+    const auto small = q < T(0x1p-10);
+    const T value = c * d.back * select(small, y, T(1.0)) *
+                    (a - scale * select(small, series, log1p(min(T(1e300), q))));
     const T weight = s.w / (1.0 + s.r);
-    return residual_terms(value, copysign(s.smaller / (1.0 + s.r), e), weight * weight);
+    return residual_terms(value, copysign(s.smaller / (1.0 + s.r), d.e), weight * weight);
 }
 
 template <class T>
@@ -207,10 +212,10 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const welsch& p, T x, T t) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const geman_mcclure& p, T x, T t) {
-    const T e = x - t;
-    const against_scale<T> s(abs(e), p.c);
+    const residual<T> d(x, t);
+    const against_scale<T> s(d, p.c);
     const T weight = s.weight(), n = 1.0 + s.r * s.r;
-    return residual_terms(0.5 * s.smaller * s.smaller / n, copysign(s.smaller * s.w * weight / n, e),
+    return residual_terms(0.5 * s.smaller * s.smaller / n, copysign(s.smaller * s.w * weight / n, d.e),
                           weight * weight * (weight - 3.0 * s.saturation()));
 }
 
@@ -257,12 +262,13 @@ FUSEDLOSS_INLINE terms<T, 4> eval(const general_robust&, T x, T t, T alpha, T sc
     // With u = z / A, L = log(1 + u) and y = L alpha / 2 the loss is A / alpha expm1(y): a limit is needed
     // at alpha = 0, and at 2 and +-infinity, where A = 0 and 1 / A = 0. Powers of 1 + u are kept as squares
     // of roots, so that their products overflow or round only where the result does.
-    const T e = x - t + 0.0 * scale, a = abs(e), A = abs(alpha - 2.0), half = 0.5 * alpha;
+    const residual<T> d(x + 0.0 * scale, t);
+    const T A = abs(alpha - 2.0), half = 0.5 * alpha;
     const auto log_limit = abs(half) < T(1e-100);
     const auto square_limit = A == T(0.0);
     const auto exp_limit = A > T(1e40);
 
-    const against_scale<T> s(a, scale * sqrt(A));
+    const against_scale<T> s(d, scale * sqrt(A));
     const T l = log1p(s.r * s.r), log_w = s.log_w(), L = l - 2.0 * log_w, saturation = s.saturation();
     const T y = select(log_limit, T(0.0), half * L), root = exp(0.5 * y), amount = A / alpha;
     const T power_value = select(y > T(300.0), amount * root * root, amount * expm1(y));
@@ -271,7 +277,8 @@ FUSEDLOSS_INLINE terms<T, 4> eval(const general_robust&, T x, T t, T alpha, T sc
     const T beyond = select(alpha == T(1.0), T(0.0), (alpha - 1.0) * log_w);
     const T slope_root = exp(0.5 * ((half - 1.0) * l - beyond)) / scale;
     const T slope = s.smaller * slope_root * slope_root;
-    const T curvature = slope_root * s.w * slope_root * (s.weight() + (alpha - 1.0) * saturation);
+    const T curvature_root = exp(0.5 * ((half - 1.0) * l - (alpha - 2.0) * log_w)) / scale;
+    const T curvature = curvature_root * curvature_root * (s.weight() + (alpha - 1.0) * saturation);
     // e times the slope, over the scale.
     const T v = select(s.outside, T(1.0), s.r);
     const T stretch = A * v * root * (v * root / scale) / (1.0 + s.r * s.r);
@@ -279,17 +286,17 @@ FUSEDLOSS_INLINE terms<T, 4> eval(const general_robust&, T x, T t, T alpha, T sc
     const T shape = shape_slope(A, y_bounded, bounded, root * root, saturation);
 
     // alpha = 2 (and all others near 0) and alpha = +-infinity: z / 2 and +-expm1(+-z / 2).
-    const T q = a / scale, capped = min(T(1e3), q), z = capped * capped, direction = copysign(T(1.0), alpha);
-    const T limit_root = exp(0.25 * direction * z), limit = limit_root * limit_root;
-    const T curve = 1.0 / scale / scale, none = select(is_nan(q), q, T(0.0));
+    const T q = abs(d.e) / (d.unit * scale), capped = min(T(1e3), q), z = capped * capped;
+    const T direction = copysign(T(1.0), alpha), limit_root = exp(0.25 * direction * z), steep = limit_root / scale;
+    const auto near_square = square_limit | ((q < T(0x1p-55)) & (A > T(0.0)));  // false where alpha is NaN
     const auto pick = [&](T general, T square, T exponential) {
-        return select(square_limit | (q < T(0x1p-55)), square, select(exp_limit, exponential, general));
+        return select(near_square, square, select(exp_limit, exponential, general));
     };
-    const T grad = copysign(pick(slope, q / scale, capped / scale * limit), e);
+    const T grad = copysign(pick(slope, q / scale, capped * limit_root * steep), d.e);
     return {pick(value, 0.5 * q * q, direction * expm1(0.5 * direction * z)),
-            {grad, -grad, select(square_limit | exp_limit, none, shape),
-             -pick(stretch, q / scale * q, z / scale * limit)},
-            pick(curvature, curve, curve * limit * (1.0 + direction * z))};
+            {grad, -grad, select(square_limit | exp_limit, select(is_nan(q), q, T(0.0)), shape),
+             -pick(stretch, q / scale * q, z * limit_root * steep)},
+            pick(curvature, 1.0 / scale / scale, steep * steep * (1.0 + direction * z))};
 }
 
 template <class T>

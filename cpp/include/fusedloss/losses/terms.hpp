@@ -31,4 +31,20 @@ FUSEDLOSS_INLINE terms<T, Inputs> input_terms(T value, T grad, T hess = T(0.0)) 
     return r;
 }
 
+// e = unit (x - t), where the unit is 1 or, next to the end of the range of doubles, 1/16: for losses that are
+// finite where x - t overflows. The unit is a power of two and `back` its inverse, so that both scale exactly.
+template <class T>
+struct residual {
+    T e, unit, back;
+
+    FUSEDLOSS_INLINE residual(T x, T t) {
+        const auto large = max(abs(x), abs(t)) > T(0x1p1000);
+        unit = select(large, T(0x1p-4), T(1.0));
+        back = select(large, T(0x1p4), T(1.0));
+        e = unit * x - unit * t;
+    }
+    // back^n.
+    FUSEDLOSS_INLINE T back_power(T n) const { return any(back > T(1.0)) ? pow(back, n) : T(1.0); }
+};
+
 FUSEDLOSS_END
