@@ -267,34 +267,42 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     chosen = parse(arguments)
-    names = chosen.losses or (list(report.GOALS) if chosen.focus else [loss.name for loss in fl.losses()])
+    registered = [loss.name for loss in fl.losses()]
+    names = chosen.losses or (list(report.GOALS) if chosen.focus else registered)
+    if unknown := set(names) - set(registered):
+        sys.exit(f"not registered: {', '.join(sorted(unknown))}")
     sizes = chosen.sizes or (SIZES[:4] if chosen.quick else sorted({*SIZES, out_of_cache()}))
     threads = chosen.threads or sorted({1, fl.get_num_threads()})
     rounds, turn = (2, 0.002) if chosen.quick else (7, 0.03) if chosen.focus else (4, 0.015)
     rows: list[Row] = []
     failures: list[str] = []
     began, load = time.time(), os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder:
-        floors = compile_library("floors.cpp", Path(folder))
-        for count in threads:
-            widest = count == max(threads)
-            peers = tuple(p for p in chosen.peers if widest or p not in SLOW_TO_COMPILE)
-            halves = HALVES if widest else ()
-            options = Options(count, tuple(sizes), halves, peers, rounds, turn, floors)
-            with worker(count) as pool:
-                for name in progress(names):
-                    try:
-                        measured, troubles = pool.submit(measure_loss, name, options).result()
-                        rows += measured
-                        failures += troubles
-                    except (LookupError, ValueError, TypeError) as error:
-                        failures.append(f"{name}, {report.threads_text(count)}: {error}")
-    if rows:
-        report.write(rows, chosen.out, seconds=time.time() - began, rounds=rounds, load=load)
-        print((chosen.out / "results.md").read_text())
-    for failure in failures:
-        print(f"not measured: {failure}", file=sys.stderr)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            floors = compile_library("floors.cpp", Path(folder))
+            for count in threads:
+                widest = count == max(threads)
+                peers = tuple(p for p in chosen.peers if widest or p not in SLOW_TO_COMPILE)
+                halves = HALVES if widest else ()
+                measure_all(names, Options(count, tuple(sizes), halves, peers, rounds, turn, floors), rows, failures)
+    finally:  # what an interrupted run has measured is worth keeping
+        if rows:
+            report.write(rows, chosen.out, seconds=time.time() - began, rounds=rounds, load=load)
+            print((chosen.out / "results.md").read_text())
+        for failure in failures:
+            print(f"not measured: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def measure_all(names: list[str], options: Options, rows: list[Row], failures: list[str]) -> None:
+    with worker(options.threads) as pool:
+        for name in progress(names):
+            try:
+                measured, troubles = pool.submit(measure_loss, name, options).result()
+                rows += measured
+                failures += troubles
+            except (LookupError, ValueError, TypeError) as error:
+                failures.append(f"{name}, {report.threads_text(options.threads)}: {error}")
 
 
 if __name__ == "__main__":

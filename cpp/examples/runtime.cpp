@@ -22,6 +22,7 @@ int main() {
     job.params = &delta;
     const fusedloss::sum total = rt::run(huber, job, 1);
 
-    std::printf("%s: huber %.6f, gradient %.6f %.6f %.6f\n", rt::active_isa(), total.high, grad[0], grad[1], grad[2]);
+    std::printf("%s: huber %.6f, gradient %.6f %.6f %.6f\n", rt::active_isa(), total.high, grad[0], grad[1],
+                grad[2]);
     return total.high > 0.9 && total.high < 1.1 ? 0 : 1;
 }

@@ -131,7 +131,8 @@ weight_sum sum_weights(elementwise_job& job, int threads) {
         const weight_sum part = table.weights(job, begin, end);
         std::int64_t seen = __atomic_load_n(&bad, __ATOMIC_RELAXED);
         while (part.first_bad >= 0 && (seen < 0 || part.first_bad < seen) &&
-               !__atomic_compare_exchange_n(&bad, &seen, part.first_bad, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+               !__atomic_compare_exchange_n(&bad, &seen, part.first_bad, false, __ATOMIC_RELAXED,
+                                            __ATOMIC_RELAXED)) {
         }
         return part.total;
     });

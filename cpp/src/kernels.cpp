@@ -19,7 +19,10 @@ struct kernels_of<type_list<Loss...>> {
 
 extern const kernel_table FUSEDLOSS_CONCAT3(table_, FUSEDLOSS_ISA, );
 constexpr kernel_table FUSEDLOSS_CONCAT3(table_, FUSEDLOSS_ISA, ) = {
-    FUSEDLOSS_STR(FUSEDLOSS_ISA), kernels_of<elementwise_losses>::entries, process<float>, process<double>,
+    FUSEDLOSS_STR(FUSEDLOSS_ISA),
+    kernels_of<elementwise_losses>::entries,
+    process<float>,
+    process<double>,
     process_weights,
 };
 

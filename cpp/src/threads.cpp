@@ -42,7 +42,8 @@ int read_cgroup_limit() {
             group[std::strcspn(group, "\n")] = '\0';
             for (;;) {
                 char path[4200];
-                std::snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", std::strcmp(group, "/") ? group : "");
+                std::snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max",
+                              std::strcmp(group, "/") ? group : "");
                 limit = smaller(limit, quota_of(path));
                 char* slash = std::strrchr(group, '/');
                 if (!slash || group[0] == '\0') break;

@@ -31,10 +31,12 @@ dtype dtype_of(const argument& who, const py::array& a) {
     if (number == 23) return dtype::float16;
     const std::string name = py::cast<std::string>(py::str(descriptor));
     if (name == "bfloat16") return dtype::bfloat16;
-    throw py::type_error(who.text() + " has dtype " + name + "; expected a real floating, integer or bool array");
+    throw py::type_error(who.text() + " has dtype " + name +
+                         "; expected a real floating, integer or bool array");
 }
 
-void view(const argument& who, const py::array& a, dtype type, int dims, const std::int64_t* shape, strided& out) {
+void view(const argument& who, const py::array& a, dtype type, int dims, const std::int64_t* shape,
+          strided& out) {
     const int own = int(a.ndim());
     bool fits = own <= dims;
     for (int d = 0; d < dims && fits; ++d) {
@@ -45,9 +47,10 @@ void view(const argument& who, const py::array& a, dtype type, int dims, const s
     }
     if (!fits) {
         std::string wanted = "(";
-        for (int d = 0; d < dims; ++d) wanted += std::to_string(shape[d]) + (d + 1 < dims ? ", " : dims == 1 ? "," : "");
-        throw py::value_error(who.text() + " has shape " + shape_text(a) + ", which does not broadcast to " + wanted +
-                              ")");
+        for (int d = 0; d < dims; ++d)
+            wanted += std::to_string(shape[d]) + (d + 1 < dims ? ", " : dims == 1 ? "," : "");
+        throw py::value_error(who.text() + " has shape " + shape_text(a) + ", which does not broadcast to " +
+                              wanted + ")");
     }
     out.data = const_cast<void*>(a.data());
     out.type = type;
@@ -58,12 +61,14 @@ py::array allocate(dtype type, int dims, const std::int64_t* shape, py::handle l
     switch (type) {
         case dtype::float32: return py::array(py::dtype::of<float>(), std::move(extent));
         case dtype::float16: return py::array(py::dtype("e"), std::move(extent));
-        case dtype::bfloat16: return py::array(py::reinterpret_borrow<py::array>(like).dtype(), std::move(extent));
+        case dtype::bfloat16:
+            return py::array(py::reinterpret_borrow<py::array>(like).dtype(), std::move(extent));
         default: return py::array(py::dtype::of<double>(), std::move(extent));
     }
 }
 
-py::array checked_out(const argument& who, py::handle given, dtype type, int dims, const std::int64_t* shape) {
+py::array checked_out(const argument& who, py::handle given, dtype type, int dims,
+                      const std::int64_t* shape) {
     if (!py::isinstance<py::array>(given))
         throw py::type_error(who.text() + " must be a numpy array, got " +
                              py::cast<std::string>(py::type::of(given).attr("__name__")));
@@ -73,13 +78,14 @@ py::array checked_out(const argument& who, py::handle given, dtype type, int dim
     for (int d = 0; d < dims && fits; ++d) fits = std::int64_t(a.shape(d)) == shape[d];
     if (!fits) {
         std::string wanted = "(";
-        for (int d = 0; d < dims; ++d) wanted += std::to_string(shape[d]) + (d + 1 < dims ? ", " : dims == 1 ? "," : "");
+        for (int d = 0; d < dims; ++d)
+            wanted += std::to_string(shape[d]) + (d + 1 < dims ? ", " : dims == 1 ? "," : "");
         throw py::value_error(who.text() + " has shape " + shape_text(a) + ", expected " + wanted + ")");
     }
     if (found != type) {
         static const char* const names[] = {"float32", "float64", "float16", "bfloat16"};
-        throw py::type_error(who.text() + " has dtype " + py::cast<std::string>(py::str(a.dtype())) + ", expected " +
-                             names[int(type)]);
+        throw py::type_error(who.text() + " has dtype " + py::cast<std::string>(py::str(a.dtype())) +
+                             ", expected " + names[int(type)]);
     }
     if (has_swapped_bytes(a)) throw py::type_error(who.text() + " is not in native byte order");
     if (!a.writeable()) throw py::value_error(who.text() + " is read-only");

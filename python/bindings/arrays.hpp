@@ -31,7 +31,8 @@ bool has_swapped_bytes(const py::array& a);
 dtype dtype_of(const argument& who, const py::array& a);
 
 // The array seen through `shape`, to which it must broadcast.
-void view(const argument& who, const py::array& a, dtype type, int dims, const std::int64_t* shape, strided& out);
+void view(const argument& who, const py::array& a, dtype type, int dims, const std::int64_t* shape,
+          strided& out);
 
 // A new array of a floating dtype; bfloat16 needs `like`, an array that already has that dtype.
 py::array allocate(dtype type, int dims, const std::int64_t* shape, py::handle like);

@@ -41,7 +41,7 @@ struct request {
     py::handle label;
     elementwise_job job;
     py::object inputs[max_inputs];  // arrays; Python scalars become arrays of one double
-    bool weak[max_inputs];         // ... that do not decide the precision
+    bool weak[max_inputs];          // ... that do not decide the precision
     py::object weights[fusedloss::max_weights];
     int dims;
     std::int64_t shape[max_dims];
@@ -146,8 +146,8 @@ void sum_into(const py::array& full, const py::array& out) {
 }
 
 py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple params, py::object sample_weight,
-                      py::object weight, bool weight_normalises, py::object cotangent, int reduce, unsigned want,
-                      unsigned wrt, py::object out, int threads) {
+                      py::object weight, bool weight_normalises, py::object cotangent, int reduce,
+                      unsigned want, unsigned wrt, py::object out, int threads) {
     if (loss < 0 || loss >= rt::loss_count()) throw py::value_error("no such loss");
     request r{rt::loss_at(loss), label, {}, {}, {}, {}, 0, {}};
     elementwise_job& job = r.job;
@@ -167,7 +167,8 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
     }
     // One block is one thread's work; asking the system how many there are would cost more.
     if (threads <= 0) threads = job.count <= fusedloss::min_block ? 1 : rt::default_threads();
-    for (int k = 0; k < count; ++k) view(r.input_arg(k), array_in(r.inputs[k]), r.type(k), r.dims, r.shape, job.in[k]);
+    for (int k = 0; k < count; ++k)
+        view(r.input_arg(k), array_in(r.inputs[k]), r.type(k), r.dims, r.shape, job.in[k]);
 
     job.single = is_float(r.type(0)) && !r.weak[0];
     for (int k = 0; k < count; ++k) job.single = job.single && (r.weak[k] || r.type(k) != dtype::float64);
@@ -258,7 +259,8 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
     if (several && given < py::reinterpret_borrow<py::tuple>(out).size())
         throw py::value_error(r.arg("out").text() + " has more arrays than there are results");
     if (!out.is_none()) {
-        const py::object* const results[] = {&grads[0], &grads[1], &grads[2], &grads[3], &grads[4], &hess_array};
+        const py::object* const results[] = {&grads[0], &grads[1], &grads[2],
+                                             &grads[3], &grads[4], &hess_array};
         for (const py::object* a : results) {
             if (!*a) continue;
             for (const py::object* b : results)

@@ -35,12 +35,15 @@ py::dict isa_levels() {
 }  // namespace
 
 void register_runtime(py::module_& m) {
-    m.def("losses", losses, "Every compiled loss: index, name, inputs, params, differentiable (bit mask), has_hessian.");
+    m.def("losses", losses,
+          "Every compiled loss: index, name, inputs, params, differentiable (bit mask), has_hessian.");
     m.def("isa_levels", isa_levels, "Compiled ISA levels, best first, and whether this CPU supports them.");
     m.def("active_isa", rt::active_isa, "The ISA level in use.");
-    m.def("set_isa", rt::set_isa, py::arg("name"), "Use an ISA level; False if it is unknown or unsupported here.");
+    m.def("set_isa", rt::set_isa, py::arg("name"),
+          "Use an ISA level; False if it is unknown or unsupported here.");
     m.def("default_threads", rt::default_threads, "Threads a call uses unless told otherwise.");
-    m.def("set_threads", rt::set_threads, py::arg("n"), "Threads of every later call; 0 restores the default.");
+    m.def("set_threads", rt::set_threads, py::arg("n"),
+          "Threads of every later call; 0 restores the default.");
     m.def("cgroup_cpu_limit", rt::cgroup_cpu_limit, "CPUs the cgroup quota allows, 0 if unlimited.");
     m.def("openmp", rt::openmp_name, "The OpenMP version compiled in, or 'none'.");
     m.def("compiler", rt::compiler, "The compiler of the core.");

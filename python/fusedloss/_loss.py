@@ -53,7 +53,7 @@ class PartialSum(NamedTuple):
     total_low: float
     weight: float
     weight_low: float
-    count: int
+    size: int
 
 
 class Loss(Generic[P]):

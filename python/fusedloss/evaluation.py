@@ -102,7 +102,7 @@ class Evaluation:
         chunk = self.loss.partial(*arrays, sample_weight=sample_weight, n_threads=n_threads)
         self._total.add_pair(chunk.total, chunk.total_low)
         self._weight.add_pair(chunk.weight, chunk.weight_low)
-        self.count += chunk.count
+        self.count += chunk.size
         return self
 
     def merge(self, other: Evaluation) -> Evaluation:

@@ -24,7 +24,8 @@ void huber_against_plain_code(int n, int step) {
     double expected = 0;
     std::vector<double> slopes;
     for (int i = 0; i < n; ++i) {
-        const double e = double(input[std::size_t(i * step)]) - double(target[std::size_t(i * step)]), a = std::fabs(e);
+        const double e = double(input[std::size_t(i * step)]) - double(target[std::size_t(i * step)]),
+                     a = std::fabs(e);
         expected += a <= delta ? e * e / 2 : delta * (a - delta / 2);
         slopes.push_back(a <= delta ? e : std::copysign(delta, e));
     }
@@ -35,12 +36,16 @@ void huber_against_plain_code(int n, int step) {
 
     check(close(fusedloss::value(loss, x, t, fusedloss::reduction::sum), expected), "sum");
     if (n) check(close(fusedloss::value(loss, x, t), expected / n), "mean");
-    const double fused = fusedloss::value_and_grad(loss, x, t, fusedloss::out<T>{grad.data(), n}, fusedloss::reduction::sum);
+    const double fused =
+        fusedloss::value_and_grad(loss, x, t, fusedloss::out<T>{grad.data(), n}, fusedloss::reduction::sum);
     check(close(fused, expected), "fused value");
-    for (int i = 0; i < n; ++i) check(close(double(grad[std::size_t(i)]), slopes[std::size_t(i)]), "gradient");
+    for (int i = 0; i < n; ++i)
+        check(close(double(grad[std::size_t(i)]), slopes[std::size_t(i)]), "gradient");
     std::vector<T> hess(std::size_t(n), T(7));
-    fusedloss::grad_and_hess(loss, x, t, fusedloss::out<T>{grad.data(), n}, fusedloss::out<T>{hess.data(), n});
-    for (int i = 0; i < n; ++i) check(hess[std::size_t(i)] == T(std::fabs(slopes[std::size_t(i)]) < delta), "hessian");
+    fusedloss::grad_and_hess(loss, x, t, fusedloss::out<T>{grad.data(), n},
+                             fusedloss::out<T>{hess.data(), n});
+    for (int i = 0; i < n; ++i)
+        check(hess[std::size_t(i)] == T(std::fabs(slopes[std::size_t(i)]) < delta), "hessian");
 }
 
 }  // namespace
@@ -52,8 +57,8 @@ int main() {
         huber_against_plain_code<double>(n, 3);
     }
     const float input[] = {1, 2, 3}, target[] = {0, 0, 0};
-    check(second_value(input, target, 3) ==
-              fusedloss::value(fusedloss::mse{}, fusedloss::in<float>{input, 3}, fusedloss::in<float>{target, 3}),
+    check(second_value(input, target, 3) == fusedloss::value(fusedloss::mse{}, fusedloss::in<float>{input, 3},
+                                                             fusedloss::in<float>{target, 3}),
           "two translation units agree");
 #if !defined(FUSEDLOSS_TEST_NO_EXCEPTIONS)
     bool thrown = false;

@@ -12,7 +12,8 @@ int main() {
     const auto check = [&](bool ok, const char* what) {
         if (!ok) std::printf("FAILED: %s\n", what), ++failures;
     };
-    for (int i = 0; i < rt::loss_count(); ++i) check(rt::find_loss(rt::loss_at(i).name) == i, rt::loss_at(i).name);
+    for (int i = 0; i < rt::loss_count(); ++i)
+        check(rt::find_loss(rt::loss_at(i).name) == i, rt::loss_at(i).name);
     check(rt::find_loss("no such loss") == -1, "an unknown name");
     check(!rt::set_isa("v9"), "an unknown ISA level");
 
@@ -22,7 +23,8 @@ int main() {
     double value = 0;
     for (int level = 0; level < rt::isa_count(); ++level) {
         if (!rt::isa_supported(level)) continue;
-        check(rt::set_isa(rt::isa_name(level)) && !std::strcmp(rt::active_isa(), rt::isa_name(level)), "forcing a level");
+        check(rt::set_isa(rt::isa_name(level)) && !std::strcmp(rt::active_isa(), rt::isa_name(level)),
+              "forcing a level");
         for (int threads : {1, 2, 3, 8}) {
             fusedloss::elementwise_job job{};
             job.inputs = 2;

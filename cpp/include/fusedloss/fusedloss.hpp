@@ -41,8 +41,8 @@ void set(strided& a, view<T> v) {
 }
 
 template <class T, class Loss>
-double run(const Loss& loss, reduction reduce, kernel_outputs outputs, const in<T>* inputs, const out<T>* grads,
-           const out<T>* hess) {
+double run(const Loss& loss, reduction reduce, kernel_outputs outputs, const in<T>* inputs,
+           const out<T>* grads, const out<T>* hess) {
     constexpr kernel_entry kernels = make_kernels<Loss>();
     elementwise_job job;
     job.inputs = Loss::traits.inputs;
@@ -77,7 +77,7 @@ double run(const Loss& loss, reduction reduce, kernel_outputs outputs, const in<
     const block_kernel kernel = kernels.run[chosen][outputs];
     const sum total = for_each_block(job.count, openmp_threads(), [&](std::int64_t begin, std::int64_t end) {
         return chosen == in_float ? process<float>(job, kernel, begin, end)
-                                      : process<double>(job, kernel, begin, end);
+                                  : process<double>(job, kernel, begin, end);
     });
     return reduce == reduction::mean ? rounded(total) / double(job.count) : rounded(total);
 }
@@ -92,7 +92,8 @@ double value(const Loss& loss, in<T> input, in<T> target, reduction reduce = red
 }
 // The same, and the gradient of that value in the first input, in one pass. grad may be the input itself.
 template <class Loss, class T>
-double value_and_grad(const Loss& loss, in<T> input, in<T> target, out<T> grad, reduction reduce = reduction::mean) {
+double value_and_grad(const Loss& loss, in<T> input, in<T> target, out<T> grad,
+                      reduction reduce = reduction::mean) {
     const in<T> inputs[] = {input, target};
     const out<T> grads[max_inputs] = {grad};
     return detail::run<T>(loss, reduce, want_value_grad, inputs, grads, nullptr);
@@ -109,7 +110,8 @@ void grad_and_hess(const Loss& loss, in<T> input, in<T> target, out<T> grad, out
 
 // Losses of any number of inputs: arrays of traits.inputs views; a gradient whose data is null is not wanted.
 template <class Loss, class T>
-double value(const Loss& loss, const in<T> (&inputs)[Loss::traits.inputs], reduction reduce = reduction::mean) {
+double value(const Loss& loss, const in<T> (&inputs)[Loss::traits.inputs],
+             reduction reduce = reduction::mean) {
     return detail::run<T>(loss, reduce, want_value, inputs, nullptr, nullptr);
 }
 template <class Loss, class T>

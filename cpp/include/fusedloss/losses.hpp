@@ -22,12 +22,12 @@ using elementwise_losses = type_list<
     symmetric_mean_absolute_percentage, mean_squared_logarithmic, mean_bias, epsilon_insensitive,
     squared_epsilon_insensitive, lp, linex,
     // robust.hpp
-    pseudo_huber, charbonnier, cauchy, arctan, fair, welsch, geman_mcclure, tukey_biweight, general_robust, wing,
-    adaptive_wing,
+    pseudo_huber, charbonnier, cauchy, arctan, fair, welsch, geman_mcclure, tukey_biweight, general_robust,
+    wing, adaptive_wing,
     // likelihood.hpp, divergence.hpp
-    poisson_nll, poisson_rate_nll, poisson_nll_full, gaussian_nll, gaussian_log_var_nll, gamma_nll, tweedie_nll,
-    tweedie_deviance, laplace_nll, student_t_nll, negative_binomial_nll, evidential_nig, aft_nll, kl_div,
-    generalized_kl,
+    poisson_nll, poisson_rate_nll, poisson_nll_full, gaussian_nll, gaussian_log_var_nll, gamma_nll,
+    tweedie_nll, tweedie_deviance, laplace_nll, student_t_nll, negative_binomial_nll, evidential_nig, aft_nll,
+    kl_div, generalized_kl,
     // binary.hpp, focal.hpp, ranking.hpp
     bce, bce_with_logits, weighted_bce_with_logits, focal, asymmetric, soft_margin, hinge, smoothed_hinge,
     exponential_margin, savage, tangent, hinge_embedding, margin_ranking, bpr, aucm,

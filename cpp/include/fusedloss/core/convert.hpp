@@ -29,7 +29,8 @@ FUSEDLOSS_INLINE std::uint32_t bits_of(float f) {
 
 // Branch-free so that the loops around them vectorise where the target has no conversion instruction.
 FUSEDLOSS_INLINE float to_float(float16 h) {
-    const std::uint32_t sign = std::uint32_t(h.bits & 0x8000u) << 16, rest = std::uint32_t(h.bits & 0x7fffu) << 13;
+    const std::uint32_t sign = std::uint32_t(h.bits & 0x8000u) << 16, rest = std::uint32_t(h.bits & 0x7fffu)
+                                                                             << 13;
     // The exponent is re-biased by a multiplication, which also normalises subnormals; inf and NaN
     // keep their all-ones exponent by hand.
     const float scaled = float_from_bits(rest) * 0x1p112f;
@@ -77,11 +78,13 @@ FUSEDLOSS_INLINE void write_as(bfloat16& d, float v) { d = to_bfloat16(v); }
 // Items of one size brought together from, or spread out to, memory `stride` bytes apart.
 template <class Item>
 FUSEDLOSS_SHARED void collect_items(char* dst, const char* src, std::int64_t stride, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) std::memcpy(dst + i * std::int64_t(sizeof(Item)), src + i * stride, sizeof(Item));
+    for (std::int64_t i = 0; i < n; ++i)
+        std::memcpy(dst + i * std::int64_t(sizeof(Item)), src + i * stride, sizeof(Item));
 }
 template <class Item>
 FUSEDLOSS_SHARED void spread_items(char* dst, const char* src, std::int64_t stride, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) std::memcpy(dst + i * stride, src + i * std::int64_t(sizeof(Item)), sizeof(Item));
+    for (std::int64_t i = 0; i < n; ++i)
+        std::memcpy(dst + i * stride, src + i * std::int64_t(sizeof(Item)), sizeof(Item));
 }
 
 template <class S, class C>

@@ -25,8 +25,8 @@ enum class dtype : unsigned char {
     uint64,
 };
 
-constexpr int max_dims = 64;     // as NumPy
-constexpr int max_weights = 3;   // sample_weight, weight, cotangent
+constexpr int max_dims = 64;       // as NumPy
+constexpr int max_weights = 3;     // sample_weight, weight, cotangent
 constexpr int chunk_bytes = 4096;  // elements staged in L1 at a time
 
 // An array seen through the job's shape; strides in bytes, 0 where it is broadcast.

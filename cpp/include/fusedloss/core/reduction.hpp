@@ -1,6 +1,7 @@
 // Sums whose bits depend on the data and its length alone: element i goes to one of as many lanes as fit
-// 128 bytes, whatever the width of a pack; lanes are folded in a fixed order, blocks are combined in order. float32 values are added in double;
-// float64 values carry the rounding error of every addition along (Knuth's TwoSum).
+// 128 bytes, whatever the width of a pack; lanes are folded in a fixed order, blocks are combined in order.
+// float32 values are added in double; float64 values carry the rounding error of every addition along
+// (Knuth's TwoSum).
 #pragma once
 
 #include "../simd/pack.hpp"
@@ -25,8 +26,8 @@ FUSEDLOSS_INLINE double rounded(sum s) {
     return t.high + t.low;
 }
 
-// Elements are taken in units of 128 bytes; element i of every unit has its own sum. Two of the widest packs, so
-// that additions need not wait for each other.
+// Elements are taken in units of 128 bytes; element i of every unit has its own sum. Two of the widest packs,
+// so that additions need not wait for each other.
 constexpr int unit_bytes = 128;
 
 template <class T>
@@ -71,7 +72,8 @@ struct accumulator<double> {
         for (int k = 0; k < parts; ++k) s[k] = total[k], e[k] = error[k];
         for (std::size_t i = 0; i < units; ++i)
             for (int k = 0; k < parts; ++k) {
-                const pack<double> x = load(values + lanes * i + width * k) * factor, t = s[k] + x, z = t - s[k];
+                const pack<double> x = load(values + lanes * i + width * k) * factor, t = s[k] + x,
+                                   z = t - s[k];
                 e[k] = e[k] + ((s[k] - (t - z)) + (x - z));
                 s[k] = t;
             }

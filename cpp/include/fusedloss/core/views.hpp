@@ -26,10 +26,11 @@ inline void coalesce(int& dims, std::int64_t* shape, strided* const* arrays, int
     dims = kept;
 }
 
-// Calls run(pointer, stride, offset, n) for each stretch of elements [begin, begin + n) along the last dimension.
+// Calls run(pointer, stride, offset, n) for each stretch of elements [begin, begin + n) along the last
+// dimension.
 template <class Run>
-FUSEDLOSS_INLINE void for_each_run(int dims, const std::int64_t* shape, const strided& a, std::int64_t begin, int n,
-                                   Run run) {
+FUSEDLOSS_INLINE void for_each_run(int dims, const std::int64_t* shape, const strided& a, std::int64_t begin,
+                                   int n, Run run) {
     char* const base = static_cast<char*>(a.data);
     if (dims == 0) return run(base, std::int64_t(0), 0, n);
     if (dims == 1) return run(base + begin * a.stride[0], a.stride[0], 0, n);

@@ -27,7 +27,9 @@ struct number<pack<S>> {
 template <>
 struct number<extended> {
     using scalar = double;
-    static FUSEDLOSS_INLINE extended read(const void* p, std::size_t i) { return number<pack<double>>::read(p, i); }
+    static FUSEDLOSS_INLINE extended read(const void* p, std::size_t i) {
+        return number<pack<double>>::read(p, i);
+    }
     static FUSEDLOSS_INLINE pack<double> rounded(extended a) { return round_to_double(a); }
 };
 
@@ -92,7 +94,8 @@ void run_block(const kernel_call& arguments) {
 template <class Loss, class T>
 constexpr void fill_kernels(block_kernel* run) {
     // Double-double code is long: its value-only calls share the kernel that also computes the gradient.
-    run[want_value] = run_block<Loss, T, is_extended<T> ? want_value_grad : want_value>;
+    constexpr kernel_outputs value_outputs = is_extended<T> ? want_value_grad : want_value;
+    run[want_value] = run_block<Loss, T, value_outputs>;
     run[want_value_grad] = run_block<Loss, T, want_value_grad>;
     if constexpr (Loss::traits.hessian) run[want_grad_hess] = run_block<Loss, T, want_grad_hess>;
 }
@@ -101,9 +104,11 @@ constexpr void fill_kernels(block_kernel* run) {
 template <class Loss>
 constexpr kernel_entry make_kernels() {
     kernel_entry entry{};
-    if constexpr (Loss::traits.compute == arithmetic::working) fill_kernels<Loss, pack<float>>(entry.run[in_float]);
+    if constexpr (Loss::traits.compute == arithmetic::working)
+        fill_kernels<Loss, pack<float>>(entry.run[in_float]);
     fill_kernels<Loss, pack<double>>(entry.run[in_double]);
-    if constexpr (Loss::traits.compute == arithmetic::extended) fill_kernels<Loss, extended>(entry.run[in_extended]);
+    if constexpr (Loss::traits.compute == arithmetic::extended)
+        fill_kernels<Loss, extended>(entry.run[in_extended]);
     return entry;
 }
 
@@ -121,12 +126,14 @@ FUSEDLOSS_INLINE std::size_t units_of(int n) {
 // Elements [begin, begin + n) as contiguous numbers, whole units of them: the array itself where it
 // already is that, else a copy in `buffer` whose last unit repeats the last element.
 template <class C>
-FUSEDLOSS_SHARED const C* fetch(const elementwise_job& job, const strided& a, std::int64_t begin, int n, C* buffer) {
+FUSEDLOSS_SHARED const C* fetch(const elementwise_job& job, const strided& a, std::int64_t begin, int n,
+                                C* buffer) {
     if (a.type == dtype_of<C> && contiguous(job.dims, a) && n % unit<C> == 0)
         return reinterpret_cast<const C*>(static_cast<const char*>(a.data) + begin * std::int64_t(sizeof(C)));
-    for_each_run(job.dims, job.shape, a, begin, n, [&](const char* p, std::int64_t stride, int offset, int run) {
-        gather_run(a.type, buffer + offset, p, stride, run);
-    });
+    for_each_run(job.dims, job.shape, a, begin, n,
+                 [&](const char* p, std::int64_t stride, int offset, int run) {
+                     gather_run(a.type, buffer + offset, p, stride, run);
+                 });
     for (int i = n; i % unit<C> != 0; ++i) buffer[i] = buffer[n - 1];
     return buffer;
 }
@@ -141,7 +148,8 @@ FUSEDLOSS_SHARED void apply_weights(C* values, const C* weights, int n) {
 }
 // The product of the job's weights.
 template <class C>
-FUSEDLOSS_SHARED const C* fetch_weights(const elementwise_job& job, std::int64_t begin, int n, C* product, C* other) {
+FUSEDLOSS_SHARED const C* fetch_weights(const elementwise_job& job, std::int64_t begin, int n, C* product,
+                                        C* other) {
     const C* w = fetch(job, job.weight[0], begin, n, product);
     for (int k = 1; k < job.weights; ++k) {
         if (w != product) std::memcpy(product, w, std::size_t(n) * sizeof(C));
@@ -182,9 +190,10 @@ FUSEDLOSS_SHARED void emit(const elementwise_job& job, const strided& out, std::
 template <class C>
 FUSEDLOSS_INLINE C* destination(const elementwise_job& job, const strided& out, std::int64_t begin, int n,
                                 C* buffer) {
-    const bool direct = out.type == dtype_of<C> && contiguous(job.dims, out) && !job.stream && job.weights == 0 &&
-                        n % unit<C> == 0;
-    return direct ? reinterpret_cast<C*>(static_cast<char*>(out.data) + begin * std::int64_t(sizeof(C))) : buffer;
+    const bool direct = out.type == dtype_of<C> && contiguous(job.dims, out) && !job.stream &&
+                        job.weights == 0 && n % unit<C> == 0;
+    return direct ? reinterpret_cast<C*>(static_cast<char*>(out.data) + begin * std::int64_t(sizeof(C)))
+                  : buffer;
 }
 
 // Elements [begin, end) of a job with one kernel; returns the sum of the values if the job wants it.

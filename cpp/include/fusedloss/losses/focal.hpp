@@ -46,9 +46,11 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const focal& p, T x, T t) {
     T c = min(s.softplus, s.softplus_neg) + zero_times(linear, abs(x));
     T c1 = u * s.sigmoid - t * s.sigmoid_neg, c2 = s.sigmoid * s.sigmoid_neg;
 
-    T q, q1, q2, rate, bend;  // rate = q1 / q and bend = q2 / q, 0 where q underflows
-    T log_q = zero;           // set where q underflows long before the loss does
-    if (p.form == focal::monai) {
+    T q, q1, q2;           // Q and its derivatives
+    T log_q, rate, bend;   // for monai: log Q and the quotients q1 / q, q2 / q, which remain where q underflows
+    const bool squared = p.gamma == 2.0, monai = p.form == focal::monai;
+    const T tilt = s.sigmoid_neg - s.sigmoid;
+    if (monai) {
         const T k = t - u;
         const auto m = logistic(k * x);
         q = m.sigmoid_neg;
@@ -57,47 +59,62 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const focal& p, T x, T t) {
         bend = rate * k * (m.sigmoid_neg - m.sigmoid);
         q1 = q * rate;
         q2 = q * bend;
+    } else if (p.form == focal::exp_bce) {
+        const T hit = exp(-c);
+        q = -expm1(-c);
+        q1 = hit * c1;
+        q2 = hit * (c2 - c1 * c1);
     } else {
-        if (p.form == focal::exp_bce) {
-            const T hit = exp(-c);
-            q = -expm1(-c);
-            q1 = hit * c1;
-            q2 = hit * (c2 - c1 * c1);
-        } else {
-            const bool quality = p.form == focal::quality;
-            q = quality ? abs(c1) : u * s.sigmoid + t * s.sigmoid_neg;
-            q1 = (quality ? sign(c1) : u - t) * c2;
-            q2 = q1 * (s.sigmoid_neg - s.sigmoid);
-        }
-        rate = select(q == zero, zero, q1 / q);
-        bend = select(q == zero, zero, q2 / q);
+        const bool quality = p.form == focal::quality;
+        const T side = !quality ? u - t : squared ? one : sign(c1);  // the square of |t - s(x)| needs no sign
+        q = quality ? side * c1 : u * s.sigmoid + t * s.sigmoid_neg;
+        q1 = side * c2;
+        q2 = q1 * tilt;
     }
     if (p.epsilon != 0.0) {
         c = c + p.epsilon * q;
         c1 = c1 + p.epsilon * q1;
         c2 = c2 + p.epsilon * q2;
     }
-    auto plain = one < zero;  // where the power is dropped
+
+    // Q^g = r0^2, its derivatives g r0 r1 and g (r0 r2 + (g - 1) r1^2): r0 = Q^(g/2), r1 = r0 Q' / Q, r2 = r0 Q'' / Q.
+    const T g = p.gamma;
+    T r0 = one, r1 = zero, r2 = zero;
+    if (p.gamma != 0.0) {
+        if (p.threshold > 0.0) {
+            const T scale = 1.0 / T(p.threshold);
+            q = scale * q;
+            q1 = scale * q1;
+            q2 = scale * q2;
+        }
+        if (squared) {
+            r0 = q;
+            r1 = q1;
+            r2 = q2;
+        } else {
+            r0 = exp(0.5 * g * (monai ? log_q : log(q)));
+            r1 = r0 * (monai ? rate : select(q == zero, zero, q1 / q));
+            r2 = r0 * (monai ? bend : select(q == zero, zero, q2 / q));
+        }
+    }
     T weight = p.alpha < 0.0 ? one : p.alpha * t + (1.0 - p.alpha) * u;
-    if (p.form == focal::varifocal) {
-        plain = t > zero;
-        weight = select(plain, t, T(p.alpha));
+    if (p.form == focal::varifocal || p.threshold > 0.0) {
+        auto plain = t > zero;  // where the power is dropped
+        if (p.threshold > 0.0) {
+            // C > -log threshold, as the excess of C over log 2, whose sign is right however small x is.
+            const T limited = max(T(-1e300), min(T(1e300), x));
+            plain = (0.5 - t) * limited + log_cosh(0.5 * limited) > -log(T(2.0 * p.threshold));
+        } else {
+            weight = select(plain, t, T(p.alpha));
+        }
+        r0 = select(plain, one, r0);
+        r1 = select(plain, zero, r1);
+        r2 = select(plain, zero, r2);
     }
-    if (p.gamma == 0.0) return input_terms<2>(zero_times(weight, c), weight * c1, weight * c2);
-
-    if (p.threshold > 0.0) {
-        plain = 1.0 - q < T(p.threshold);
-        q = q / T(p.threshold);
-    }
-    const T power = p.gamma == 2.0 ? q * q : exp(p.gamma * (p.form == focal::monai ? log_q : log(q)));
-    weight = weight * select(plain, one, power);
-    rate = select(plain, zero, rate);
-    bend = select(plain, zero, bend);
-
-    // At an infinite logit a vanishing weight wins over c, and so does the rate.
-    const T g = p.gamma, pull = g * select(abs(x) < T(__builtin_inf()), c, zero);
-    return input_terms<2>(zero_times(weight, c), weight * (c1 + pull * rate),
-                          weight * (c2 + 2.0 * g * rate * c1 + pull * (bend + (g - 1.0) * rate * rate)));
+    // A vanishing factor wins over an infinite c. Products start with the factors of opposite size.
+    const T top = min(T(__DBL_MAX__), c);
+    return input_terms<2>(zero_times(weight, r0 * zero_times(r0, c)), weight * (r0 * (r0 * c1 + g * (r1 * top))),
+                          weight * (r0 * (r0 * c2 + g * (2.0 * r1 * c1 + r2 * top)) + g * (g - 1.0) * (r1 * (r1 * top))));
 }
 
 template <class T>
@@ -113,9 +130,9 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const asymmetric& p, T x, T t) {
     const T ce = zero_times(t, s.softplus_neg) + zero_times(u, miss);
     const T q = t * s.sigmoid_neg + u * shifted, gamma = p.gamma_pos * t + p.gamma_neg * u;
     const T rate = select(q == zero, zero, both * (select(above, u, zero) - t) / q);
-    const T pull = p.detach != 0.0 ? zero : gamma * rate * select(abs(x) < T(__builtin_inf()), ce, zero);
-    const T weight = exp(zero_times(gamma, log(q)));
-    return input_terms<2>(weight * ce, weight * (u * miss_slope - t * s.sigmoid_neg + pull));
+    const T pull = p.detach != 0.0 ? zero : gamma * (rate * min(T(__DBL_MAX__), ce));
+    const T root = exp(0.5 * zero_times(gamma, log(q)));  // of the weight, which may underflow before the loss
+    return input_terms<2>(root * zero_times(root, ce), root * (root * (u * miss_slope - t * s.sigmoid_neg + pull)));
 }
 
 FUSEDLOSS_END

@@ -195,25 +195,32 @@ FUSEDLOSS_INLINE terms<T, 4> eval(const policy_ratio& p, T log_prob, T old_log_p
     const T zero(0.0), step = log_prob - old_log_prob, ratio = exp(step);
     const auto gain = advantage > zero;
     T value, slope;
-    if (p.variant == policy_ratio::clip) {
-        const T bounded = select(gain, min(1.0 + T(p.clip_high), ratio), max(1.0 - T(p.clip_low), ratio));
-        value = -zero_times(advantage, bounded);
-        slope = select((bounded < ratio) | (bounded > ratio), advantage - advantage, value);
-    } else if (p.variant == policy_ratio::cispo) {
-        slope = -advantage * min(T(p.clip_high), ratio);
-        value = slope * log_prob;
-    } else {
+    if (p.variant == policy_ratio::sapo) {
         const T tau = select(gain, T(p.tau_pos), T(p.tau_neg));
         const auto s = logistic(tau * expm1(step));
         value = -4.0 * advantage * s.sigmoid / tau;
         slope = -4.0 * advantage * zero_times(s.sigmoid * s.sigmoid_neg, ratio);
+    } else {
+        const bool cispo = p.variant == policy_ratio::cispo;
+        const T capped = min(cispo ? T(p.clip_high) : 1.0 + T(p.clip_high), ratio);
+        const T bounded = cispo ? capped : select(gain, capped, max(1.0 - T(p.clip_low), ratio));
+        const auto clipped = (bounded < ratio) | (bounded > ratio);
+        const T weighted = -select(clipped, advantage * bounded, times_exp(advantage, step));
+        value = cispo ? zero_times(weighted, log_prob) : weighted;
+        slope = cispo ? weighted : select(clipped, advantage - advantage, weighted);
     }
     if (p.beta != 0.0) {
-        const T d = reference_log_prob - log_prob, k = expm1(d);
-        value = value + p.beta * (k - d);
-        slope = slope - p.beta * k;
+        const T d = reference_log_prob - log_prob, rise = expm1(d);
+        T penalty = p.beta * exponential_excess(d, rise), pull = p.beta * rise;
+        const auto far = d > T(700.0);  // e^d may overflow where beta e^d does not, and d does not count
+        if (any(far)) {
+            pull = select(far, times_exp(T(p.beta), d), pull);
+            penalty = select(far, pull, penalty);
+        }
+        value = value + penalty;
+        slope = slope - pull;
     }
-    return input_terms<4>(value, slope);
+    return input_terms<4>(poisoned_by(reference_log_prob, value), poisoned_by(reference_log_prob, slope));
 }
 
 FUSEDLOSS_END

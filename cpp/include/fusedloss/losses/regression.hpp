@@ -223,10 +223,19 @@ template <class T>
 FUSEDLOSS_INLINE T rounded(split<T> a) {
     return select(abs(a.hi) < T(__builtin_inf()), a.hi + a.lo, a.hi);
 }
+// `beyond` where the leading product is not finite.
+template <class T>
+FUSEDLOSS_INLINE T rounded_product(split<T> a, split<T> b, T beyond) {
+    return select(abs(a.hi * b.hi) < T(__builtin_inf()), fma(a.hi, b.hi, a.hi * b.lo + a.lo * b.hi), beyond);
+}
 template <class T>
 FUSEDLOSS_INLINE T rounded_product(split<T> a, split<T> b) {
-    const T hi = a.hi * b.hi;
-    return select(abs(hi) < T(__builtin_inf()), fma(a.hi, b.hi, a.hi * b.lo + a.lo * b.hi), hi);
+    return rounded_product(a, b, a.hi * b.hi);
+}
+// slope |x - t|, also where x - t overflows and the product does not.
+template <class T>
+FUSEDLOSS_INLINE T linear(T slope, T x, T t) {
+    return (slope + slope) * abs(0.5 * x - 0.5 * t);
 }
 
 template <class T>
@@ -260,7 +269,7 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const huber& p, T x, T t) {
     const split<T> e = difference(x, t), a = abs(e), d = constant<T>(p.delta);
     const auto outside = a.hi > T(p.delta);
     const split<T> m = select(a.hi > d.hi, d, a);
-    return residual_terms(rounded_product(m, difference(a, scaled(0.5, m))),
+    return residual_terms(rounded_product(m, difference(a, scaled(0.5, m)), linear(d.hi, x, t)),
                           select(outside, copysign(d.hi, e.hi), e.hi), select(outside, T(0.0), T(1.0)));
 }
 
@@ -291,12 +300,11 @@ template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const quantile&, T x, T t, T q) {
     const split<T> e = difference(x, t), above = difference(T(1.0), q);
     const auto over = e.hi > T(0.0);
-    const split<T> w = select(over, above, split<T>{q, 0.0}), a = abs(e);
+    const split<T> w = select(over, above, split<T>{q, 0.0});
     // Neither branch when e is NaN.
     const T grad = select(over, above.hi, select(e.hi <= T(0.0), -q, e.hi));
-    // Where x - t overflows; 0 where w is, and NaN where an input is.
-    const T beyond = max((w.hi + w.hi) * abs(0.5 * x - 0.5 * t), abs(grad));
-    const T value = select(a.hi < T(__builtin_inf()), fma(w.hi, a.hi, w.hi * a.lo + w.lo * a.hi), beyond);
+    // 0 times infinity is the 0 of the gradient.
+    const T value = rounded_product(w, abs(e), max(linear(w.hi, x, t), abs(grad)));
     return {value, {grad, -grad}, T(0.0)};
 }
 

@@ -31,8 +31,9 @@ FUSEDLOSS_INLINE terms<T, Inputs> input_terms(T value, T grad, T hess = T(0.0)) 
     return r;
 }
 
-// e = unit (x - t), where the unit is 1 or, next to the end of the range of doubles, 1/16: for losses that are
-// finite where x - t overflows. The unit is a power of two and `back` its inverse, so that both scale exactly.
+// e = unit (x - t), where the unit is 1 or, next to the end of the range of doubles, 1/16: for losses that
+// are finite where x - t overflows. The unit is a power of two and `back` its inverse, so that both scale
+// exactly.
 template <class T>
 struct residual {
     T e, unit, back;

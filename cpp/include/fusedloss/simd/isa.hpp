@@ -42,8 +42,8 @@
 #define FUSEDLOSS_CONCAT3(a, b, c) FUSEDLOSS_CONCAT3_(a, b, c)
 #define FUSEDLOSS_TAG FUSEDLOSS_CONCAT3(FUSEDLOSS_ISA, FUSEDLOSS_TAG_OMP, FUSEDLOSS_TAG_FAST)
 
-#define FUSEDLOSS_BEGIN     \
-    namespace fusedloss {   \
+#define FUSEDLOSS_BEGIN   \
+    namespace fusedloss { \
     inline namespace FUSEDLOSS_TAG {
 #define FUSEDLOSS_END \
     }                 \

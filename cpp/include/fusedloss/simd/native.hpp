@@ -1,6 +1,6 @@
-// The few operations GCC/Clang vector extensions cannot spell, or not well: broadcast, fused multiply-add, square
-// root, minimum and maximum, non-temporal stores and half-precision conversion. Everything else in the library is written
-// with the vector extensions and holds on any target.
+// The few operations GCC/Clang vector extensions cannot spell, or not well: broadcast, fused multiply-add,
+// square root, minimum and maximum, non-temporal stores and half-precision conversion. Everything else in the
+// library is written with the vector extensions and holds on any target.
 #pragma once
 
 #include <cstddef>
@@ -61,18 +61,36 @@ FUSEDLOSS_INLINE native<float> broadcast(float s) { return FUSEDLOSS_X86(set1, p
 FUSEDLOSS_INLINE native<double> broadcast(double s) { return FUSEDLOSS_X86(set1, pd)(s); }
 #if FUSEDLOSS_NATIVE_BYTES == 64  // GCC warns of the undefined vector inside the plain intrinsics
 FUSEDLOSS_INLINE native<float> native_sqrt(native<float> a) { return _mm512_maskz_sqrt_ps(__mmask16(-1), a); }
-FUSEDLOSS_INLINE native<double> native_sqrt(native<double> a) { return _mm512_maskz_sqrt_pd(__mmask8(-1), a); }
-FUSEDLOSS_INLINE native<float> native_min(native<float> a, native<float> b) { return _mm512_maskz_min_ps(__mmask16(-1), a, b); }
-FUSEDLOSS_INLINE native<double> native_min(native<double> a, native<double> b) { return _mm512_maskz_min_pd(__mmask8(-1), a, b); }
-FUSEDLOSS_INLINE native<float> native_max(native<float> a, native<float> b) { return _mm512_maskz_max_ps(__mmask16(-1), a, b); }
-FUSEDLOSS_INLINE native<double> native_max(native<double> a, native<double> b) { return _mm512_maskz_max_pd(__mmask8(-1), a, b); }
+FUSEDLOSS_INLINE native<double> native_sqrt(native<double> a) {
+    return _mm512_maskz_sqrt_pd(__mmask8(-1), a);
+}
+FUSEDLOSS_INLINE native<float> native_min(native<float> a, native<float> b) {
+    return _mm512_maskz_min_ps(__mmask16(-1), a, b);
+}
+FUSEDLOSS_INLINE native<double> native_min(native<double> a, native<double> b) {
+    return _mm512_maskz_min_pd(__mmask8(-1), a, b);
+}
+FUSEDLOSS_INLINE native<float> native_max(native<float> a, native<float> b) {
+    return _mm512_maskz_max_ps(__mmask16(-1), a, b);
+}
+FUSEDLOSS_INLINE native<double> native_max(native<double> a, native<double> b) {
+    return _mm512_maskz_max_pd(__mmask8(-1), a, b);
+}
 #else
 FUSEDLOSS_INLINE native<float> native_sqrt(native<float> a) { return FUSEDLOSS_X86(sqrt, ps)(a); }
 FUSEDLOSS_INLINE native<double> native_sqrt(native<double> a) { return FUSEDLOSS_X86(sqrt, pd)(a); }
-FUSEDLOSS_INLINE native<float> native_min(native<float> a, native<float> b) { return FUSEDLOSS_X86(min, ps)(a, b); }
-FUSEDLOSS_INLINE native<double> native_min(native<double> a, native<double> b) { return FUSEDLOSS_X86(min, pd)(a, b); }
-FUSEDLOSS_INLINE native<float> native_max(native<float> a, native<float> b) { return FUSEDLOSS_X86(max, ps)(a, b); }
-FUSEDLOSS_INLINE native<double> native_max(native<double> a, native<double> b) { return FUSEDLOSS_X86(max, pd)(a, b); }
+FUSEDLOSS_INLINE native<float> native_min(native<float> a, native<float> b) {
+    return FUSEDLOSS_X86(min, ps)(a, b);
+}
+FUSEDLOSS_INLINE native<double> native_min(native<double> a, native<double> b) {
+    return FUSEDLOSS_X86(min, pd)(a, b);
+}
+FUSEDLOSS_INLINE native<float> native_max(native<float> a, native<float> b) {
+    return FUSEDLOSS_X86(max, ps)(a, b);
+}
+FUSEDLOSS_INLINE native<double> native_max(native<double> a, native<double> b) {
+    return FUSEDLOSS_X86(max, pd)(a, b);
+}
 #endif
 FUSEDLOSS_INLINE void native_stream(float* p, native<float> a) { FUSEDLOSS_X86(stream, ps)(p, a); }
 FUSEDLOSS_INLINE void native_stream(double* p, native<double> a) { FUSEDLOSS_X86(stream, pd)(p, a); }
@@ -80,8 +98,12 @@ FUSEDLOSS_INLINE void stream_fence() { _mm_sfence(); }
 
 // Half a native vector of floats in memory, to and from a native vector of doubles.
 #if FUSEDLOSS_NATIVE_BYTES == 64
-FUSEDLOSS_INLINE native<double> native_widen(const float* p) { return _mm512_maskz_cvtps_pd(__mmask8(-1), _mm256_loadu_ps(p)); }
-FUSEDLOSS_INLINE void native_narrow(float* p, native<double> a) { _mm256_storeu_ps(p, _mm512_maskz_cvtpd_ps(__mmask8(-1), a)); }
+FUSEDLOSS_INLINE native<double> native_widen(const float* p) {
+    return _mm512_maskz_cvtps_pd(__mmask8(-1), _mm256_loadu_ps(p));
+}
+FUSEDLOSS_INLINE void native_narrow(float* p, native<double> a) {
+    _mm256_storeu_ps(p, _mm512_maskz_cvtpd_ps(__mmask8(-1), a));
+}
 #elif FUSEDLOSS_NATIVE_BYTES == 32
 FUSEDLOSS_INLINE native<double> native_widen(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
 FUSEDLOSS_INLINE void native_narrow(float* p, native<double> a) { _mm_storeu_ps(p, _mm256_cvtpd_ps(a)); }

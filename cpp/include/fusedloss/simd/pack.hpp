@@ -1,7 +1,7 @@
 // pack<T>: the lanes of one native vector. Wider packs (several native vectors, FUSEDLOSS_PACK_BYTES) were
-// measured: out-of-order execution already overlaps the short chains of neighbouring packs, while every kernel
-// doubles in size. A lane never sees another one, so results do not depend on the width; where the assignment of
-// elements to lanes matters, in sums, core/reduction.hpp fixes it on every machine.
+// measured: out-of-order execution already overlaps the short chains of neighbouring packs, while every
+// kernel doubles in size. A lane never sees another one, so results do not depend on the width; where the
+// assignment of elements to lanes matters, in sums, core/reduction.hpp fixes it on every machine.
 //
 // A formula uses a pack as a number: + - * /, comparisons (giving a mask), select, and the functions
 // of math.hpp. Constants convert implicitly: `0.5 * x`.
@@ -17,11 +17,11 @@ struct mask {
     static constexpr int parts = FUSEDLOSS_PACK_BYTES / FUSEDLOSS_NATIVE_BYTES;
     integer part[parts];
 
-#define FUSEDLOSS_MASK_BINARY(op)                                        \
-    friend FUSEDLOSS_INLINE mask operator op(mask a, mask b) {           \
-        mask r;                                                          \
+#define FUSEDLOSS_MASK_BINARY(op)                                           \
+    friend FUSEDLOSS_INLINE mask operator op(mask a, mask b) {              \
+        mask r;                                                             \
         for (int i = 0; i < parts; ++i) r.part[i] = a.part[i] op b.part[i]; \
-        return r;                                                        \
+        return r;                                                           \
     }
     FUSEDLOSS_MASK_BINARY(&)
     FUSEDLOSS_MASK_BINARY(|)
@@ -144,7 +144,8 @@ FUSEDLOSS_INLINE void store_partial(T* p, pack<T> a, int n) {
 // Past the caches; p must be aligned to 64 bytes, and stream_fence() must follow the last one.
 template <class T>
 FUSEDLOSS_INLINE void store_stream(T* p, pack<T> a) {
-    for (int i = 0; i < pack<T>::parts; ++i) native_stream(p + i * (pack<T>::lanes / pack<T>::parts), a.part[i]);
+    for (int i = 0; i < pack<T>::parts; ++i)
+        native_stream(p + i * (pack<T>::lanes / pack<T>::parts), a.part[i]);
 }
 
 template <class T>
@@ -235,11 +236,13 @@ FUSEDLOSS_INLINE pack<T> sign(pack<T> a) {
 // As many floats in memory as a pack of doubles has lanes, and back (round to nearest even).
 FUSEDLOSS_INLINE pack<double> load_widened(const float* p) {
     pack<double> r;
-    for (int i = 0; i < pack<double>::parts; ++i) r.part[i] = native_widen(p + i * (pack<double>::lanes / pack<double>::parts));
+    for (int i = 0; i < pack<double>::parts; ++i)
+        r.part[i] = native_widen(p + i * (pack<double>::lanes / pack<double>::parts));
     return r;
 }
 FUSEDLOSS_INLINE void store_narrowed(float* p, pack<double> a) {
-    for (int i = 0; i < pack<double>::parts; ++i) native_narrow(p + i * (pack<double>::lanes / pack<double>::parts), a.part[i]);
+    for (int i = 0; i < pack<double>::parts; ++i)
+        native_narrow(p + i * (pack<double>::lanes / pack<double>::parts), a.part[i]);
 }
 
 // A function of doubles applied to floats: exact where the double result is accurate to a few ULP.
