@@ -185,8 +185,9 @@ def _goals(rows: Sequence[Row]) -> list[str]:
         return []
     text = (
         f"{size:,} elements, {threads_text(threads)}, value and gradient, unless the column says otherwise; "
-        "*compiled* is the faster of torch.compile and jax.jit; bold falls short. A *c* marks a loss whose time in cache, divided "
-        f"by the threads, is above the floor of memory: the fraction is of that time, and {COMPUTE_BOUND} the goal. "
+        "*compiled* is the faster of torch.compile and jax.jit; bold falls short. A *c* marks a loss whose time in "
+        "cache, divided by the threads, is above the floor of memory: the fraction is of that time, and "
+        f"{COMPUTE_BOUND} the goal. "
         "Goals: "
         f"{CHEAP.of_floor} of the floor and {CHEAP.over_torch:g} x torch for the first six, {TRANSCENDENTAL.of_floor} "
         f"and {TRANSCENDENTAL.over_torch:g} for the others; {OVER_COMPILED:g} and {OVER_COMPILED_ALLOCATING:g} x "

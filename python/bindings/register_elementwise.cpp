@@ -227,13 +227,16 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
         value_array = allocate(r.value_type(), r.dims, r.shape, like);
         r.result("value", array_in(value_array), r.value_type(), job.value);
     }
-    std::size_t given = 0;  // position in a tuple out=
+    // out= is one array, or a tuple with one array (or None) per result.
+    std::size_t given = 0;
     const bool several = py::isinstance<py::tuple>(out);
     const auto next_out = [&]() -> py::object {
-        if (out.is_none()) return py::none();
-        if (!several) return given++ == 0 ? out : py::none();
-        const py::tuple all = py::reinterpret_borrow<py::tuple>(out);
-        return given < all.size() ? py::object(all[given++]) : py::none();
+        const std::size_t position = given++;
+        if (several) {
+            const py::tuple all = py::reinterpret_borrow<py::tuple>(out);
+            return position < all.size() ? py::object(all[position]) : py::none();
+        }
+        return position == 0 ? out : py::none();
     };
     const auto output = [&](dtype type, const py::array& shaped_like) -> py::object {
         const py::object o = next_out();
@@ -256,8 +259,10 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
         hess_array = output(r.grad_type(0), first);
         r.result("out", array_in(hess_array), r.grad_type(0), job.hess);
     }
-    if (several && given < py::reinterpret_borrow<py::tuple>(out).size())
-        throw py::value_error(r.arg("out").text() + " has more arrays than there are results");
+    const std::size_t arrays = several ? py::reinterpret_borrow<py::tuple>(out).size() : 1;
+    if (!out.is_none() && arrays != given)
+        throw py::value_error(r.arg("out").text() + " has " + std::to_string(arrays) + " arrays, expected " +
+                              std::to_string(given));
     if (!out.is_none()) {
         const py::object* const results[] = {&grads[0], &grads[1], &grads[2],
                                              &grads[3], &grads[4], &hess_array};

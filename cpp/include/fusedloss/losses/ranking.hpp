@@ -61,7 +61,7 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const hinge_embedding& p, T x, T t) {
     const T zero(0.0), one(1.0), gap = p.margin - x;
     const auto similar = t == one, dissimilar = t == -one;
     const T value = select(similar, x, select(dissimilar, max(zero, gap), max(T(p.margin), x)));
-    const T slope = select(dissimilar, zero, one) - select(!similar & (gap > zero), one, zero);
+    const T slope = select(dissimilar, zero, one) - select((t != one) & (gap > zero), one, zero);
     const T poison = x + t;  // NaN where either is, and finite or infinite elsewhere
     return input_terms<2>(select(is_nan(poison), poison, value), select(is_nan(poison), poison, slope));
 }

@@ -330,9 +330,11 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const mean_absolute_percentage& p, T x, T t) {
     const T a = abs(d.e), eps = p.eps, m = d.unit * max(eps, abs(t)), scale = p.scale;
     const T ratio = select(a == m, T(1.0), a / m);  // 1 where t is infinite
     const T slope = scale * sign(d.e) / m;
-    // The loss is |x / t - 1| as long as |t| is above eps.
+    // The loss is |x / t - 1| as long as |t| is above eps. The slope times x may overflow, x / t underflow.
+    const auto large = d.unit < T(1.0);
+    const T lead = select(large, T(1.0), slope), rest = select(large, slope, T(1.0));
     return {scale * ratio,
-            {d.unit * slope, select(abs(t) > eps, -(slope * (d.unit * x)) / t, -d.unit * slope)},
+            {d.unit * slope, -select(abs(t) > eps, lead * (d.unit * x) / t * rest, d.unit * slope)},
             T(0.0)};
 }
 

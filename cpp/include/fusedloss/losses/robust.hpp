@@ -277,8 +277,9 @@ FUSEDLOSS_INLINE terms<T, 4> eval(const general_robust&, T x, T t, T alpha, T sc
     const T beyond = select(alpha == T(1.0), T(0.0), (alpha - 1.0) * log_w);
     const T slope_root = exp(0.5 * ((half - 1.0) * l - beyond)) / scale;
     const T slope = s.smaller * slope_root * slope_root;
-    const T curvature_root = exp(0.5 * ((half - 1.0) * l - (alpha - 2.0) * log_w)) / scale;
-    const T curvature = curvature_root * curvature_root * (s.weight() + (alpha - 1.0) * saturation);
+    const T fourth_root = exp(0.25 * ((half - 1.0) * l - (alpha - 2.0) * log_w)) / sqrt(scale);
+    const T bend = fourth_root * fourth_root;
+    const T curvature = bend * bend * (s.weight() + (alpha - 1.0) * saturation);
     // e times the slope, over the scale.
     const T v = select(s.outside, T(1.0), s.r);
     const T stretch = A * v * root * (v * root / scale) / (1.0 + s.r * s.r);
