@@ -37,6 +37,9 @@ auto without_gil(std::int64_t count, F f) {
 }
 
 struct request {
+    // Most of a job is strides of dimensions that are not there: left uninitialised.
+    request(const rt::loss_info& loss, py::handle name) : info(loss), label(name) {}
+
     const rt::loss_info& info;
     py::handle label;
     elementwise_job job;
@@ -149,7 +152,7 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
                       py::object weight, bool weight_normalises, py::object cotangent, int reduce,
                       unsigned want, unsigned wrt, py::object out, int threads) {
     if (loss < 0 || loss >= rt::loss_count()) throw py::value_error("no such loss");
-    request r{rt::loss_at(loss), label, {}, {}, {}, {}, 0, {}};
+    request r(rt::loss_at(loss), label);
     elementwise_job& job = r.job;
     const int count = r.info.traits.inputs;
     job.inputs = count;
@@ -165,8 +168,8 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
         r.shape[d] = job.shape[d] = first.shape(d);
         job.count *= r.shape[d];
     }
-    // One block is one thread's work; asking the system how many there are would cost more.
-    if (threads <= 0) threads = job.count <= fusedloss::min_block ? 1 : rt::default_threads();
+    // Asking the system how many threads there are costs more than a small call.
+    if (threads <= 0) threads = job.count < fusedloss::serial_below ? 1 : rt::default_threads();
     for (int k = 0; k < count; ++k)
         view(r.input_arg(k), array_in(r.inputs[k]), r.type(k), r.dims, r.shape, job.in[k]);
 

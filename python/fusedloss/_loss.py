@@ -103,6 +103,7 @@ class Loss(Generic[P]):
         self._signature = inspect.signature(function)
         parameters = self._signature.parameters
         self._default_reduction: str = parameters["reduction"].default
+        self._default_bits: dict[int, int] = {}  # by kernel
         self._reductions = tuple(reductions)
         self._metadata = _parse_metadata(inspect.cleandoc(function.__doc__ or ""))
         self.__doc__ = self._document(inspect.cleandoc(function.__doc__ or ""))
@@ -366,8 +367,11 @@ class Loss(Generic[P]):
 
     def _wrt_bits(self, kernel: Kernel, wrt: str | Sequence[str] | None) -> int:
         if wrt is None:
-            wrt = self.trains
-        elif not isinstance(wrt, (str, list, tuple)):
+            known = self._default_bits.get(kernel.index)
+            if known is None:
+                known = self._default_bits[kernel.index] = self._wrt_bits(kernel, self.trains)
+            return known
+        if not isinstance(wrt, (str, list, tuple)):
             raise TypeError(f"{self.name}: wrt must be the name of an argument or several, got {type(wrt).__name__}")
         bits = 0
         for name in (wrt,) if isinstance(wrt, str) else wrt:

@@ -9,6 +9,8 @@ FUSEDLOSS_BEGIN
 // Blocks depend on the length alone: at least `min_block` elements, at most `max_blocks` of them.
 constexpr std::int64_t min_block = 8192;
 constexpr int max_blocks = 1024;
+// Waking threads costs some microseconds, and far more where another process competes for the cores.
+constexpr std::int64_t serial_below = 4 * min_block;
 
 struct partition {
     std::int64_t count, block;
@@ -28,7 +30,7 @@ sum for_each_block(std::int64_t count, int threads, const Part& part) {
     sum total{0.0, 0.0};
     if (p.blocks == 1) return settled(part(0, count));
     sum partial[max_blocks];
-    parallel_for(p.blocks, threads, [&](std::int64_t b) {
+    parallel_for(p.blocks, count < serial_below ? 1 : threads, [&](std::int64_t b) {
         const std::int64_t begin = b * p.block, end = begin + p.block < count ? begin + p.block : count;
         partial[b] = part(begin, end);
     });

@@ -125,7 +125,17 @@ template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const weighted_bce_with_logits& p, T x, T t, T pos_weight) {
     const T keep = 1.0 - p.label_smoothing, half = 0.5 * p.label_smoothing;
     const T positive = pos_weight * fma(t, keep, half), negative = fma(1.0 - t, keep, half);
-    const auto r = logit_terms(x, positive, negative, positive + negative);
+    const T both = positive + negative, linear = select(x > T(0.0), negative, positive);
+    auto r = logit_terms(x, positive, negative, both);
+    const auto far = abs(x) > T(700.0);
+    if (any(far)) {
+        // What remains beside the linear part, without the coarse rounding of a subnormal e^-|x|.
+        const T rest = times_exp(both, -abs(x));
+        const auto alone = far & (linear == T(0.0));
+        r.value = select(alone, rest, r.value);
+        r.grad[0] = select(alone, copysign(rest, -x), r.grad[0]);
+        r.hess = select(far, rest, r.hess);
+    }
     return input_terms<3>(r.value, r.grad[0], r.hess);
 }
 

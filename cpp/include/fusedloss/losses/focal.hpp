@@ -43,7 +43,8 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const focal& p, T x, T t) {
     const T zero(0.0), one(1.0), u = 1.0 - t;
     const auto s = logistic(x);
     const T linear = select(x > zero, u, t);  // the weight of the side of C that grows with |x|
-    T c = min(s.softplus, s.softplus_neg) + zero_times(linear, abs(x));
+    const T ce = min(s.softplus, s.softplus_neg) + zero_times(linear, abs(x));
+    T c = ce;
     T c1 = u * s.sigmoid - t * s.sigmoid_neg, c2 = s.sigmoid * s.sigmoid_neg;
 
     T q, q1, q2;           // Q and its derivatives
@@ -101,9 +102,10 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const focal& p, T x, T t) {
     if (p.form == focal::varifocal || p.threshold > 0.0) {
         auto plain = t > zero;  // where the power is dropped
         if (p.threshold > 0.0) {
-            // C > -log threshold, as the excess of C over log 2, whose sign is right however small x is.
-            const T limited = max(T(-1e300), min(T(1e300), x));
-            plain = (0.5 - t) * limited + log_cosh(0.5 * limited) > -log(T(2.0 * p.threshold));
+            // C > -log threshold; near 0 in terms of C - log 2, which keeps the sign of the smallest x.
+            const T level = -log(T(p.threshold)), shifted = -log(T(2.0 * p.threshold));
+            const auto near = abs(x) < one, above = ce > level;
+            plain = above ^ (near & (above ^ ((0.5 - t) * x + log_cosh(0.5 * x) > shifted)));
         } else {
             weight = select(plain, t, T(p.alpha));
         }

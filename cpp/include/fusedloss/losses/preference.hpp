@@ -166,10 +166,11 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const orpo& p, T chosen, T rejected) {
     // probabilities divided by the larger one.
     const T e = exp(-abs(d)), likely = select(d < zero, e, one), unlikely = select(d < zero, one, e);
     const T share = unlikely / (likely * miss_rejected + unlikely * miss_chosen);
-    const auto unknown = is_nan(value);
+    // share (1 - e^chosen) / (1 - e^rejected), by the quotient that neither overflows nor loses digits.
+    const T relative = select(miss_rejected > T(1e-100), miss_chosen * (share / miss_rejected),
+                              share * miss_chosen / miss_rejected);
     return {value,
-            {select(unknown, value, -p.beta * share - 1.0),
-             select(unknown, value, p.beta * (share * miss_chosen / miss_rejected))},
+            {poisoned_by(value, -p.beta * share - 1.0), poisoned_by(value, p.beta * relative)},
             zero};
 }
 

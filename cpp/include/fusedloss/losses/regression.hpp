@@ -314,27 +314,31 @@ FUSEDLOSS_INLINE terms<T, 3> eval(const quantile_huber& p, T x, T t, T q) {
     const T k = d.unit * p.delta, a = abs(d.e), m = min(k, a), ratio = m / k;
     const T w = select(d.e > T(0.0), 1.0 - q, q), grad = w * copysign(ratio, d.e);
     // The weight last: together with it the others might underflow.
-    return {zero_times(w, d.back * (ratio * (a - 0.5 * m))), {grad, -grad}, select(a > k, T(0.0), w / p.delta)};
+    return {zero_times(d.back * w, ratio * (a - 0.5 * m)), {grad, -grad}, select(a > k, T(0.0), w / p.delta)};
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const expectile& p, T x, T t) {
     const split<T> e = difference(x, t);
     const split<T> w = select(e.hi > T(0.0), complement<T>(p.tau), constant<T>(p.tau)), slope = w * e;
-    return residual_terms(rounded_product(slope, e), 2.0 * rounded(slope), w.hi + w.hi);
+    const auto flat = (w.hi == T(0.0)) & (e.hi == e.hi);  // at infinity too
+    const T grad = select(abs(slope.hi) < T(__builtin_inf()), rounded(slope), copysign(linear(w.hi, x, t), e.hi));
+    return residual_terms(select(flat, T(0.0), rounded_product(slope, e)), select(flat, T(0.0), 2.0 * grad),
+                          w.hi + w.hi);
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const mean_absolute_percentage& p, T x, T t) {
     const residual<T> d(x, t);
-    const T a = abs(d.e), eps = p.eps, m = d.unit * max(eps, abs(t)), scale = p.scale;
+    const T a = abs(d.e), eps = p.eps, m = d.unit * max(eps, abs(t)), scale = p.scale, slope = scale / m;
     const T ratio = select(a == m, T(1.0), a / m);  // 1 where t is infinite
-    const T slope = scale * sign(d.e) / m;
-    // The loss is |x / t - 1| as long as |t| is above eps. The slope times x may overflow, x / t underflow.
+    // Next to the end of the range a product with the slope may overflow; elsewhere a quotient underflow.
     const auto large = d.unit < T(1.0);
-    const T lead = select(large, T(1.0), slope), rest = select(large, slope, T(1.0));
-    return {scale * ratio,
-            {d.unit * slope, -select(abs(t) > eps, lead * (d.unit * x) / t * rest, d.unit * slope)},
+    const T lead = select(large, T(1.0), slope), rest = select(large, slope, T(1.0)), side = sign(d.e);
+    const T by_input = side * (d.unit * slope);
+    // The loss is |x / t - 1| as long as |t| is above eps.
+    return {select(large, scale * ratio, slope * a),
+            {by_input, -select(abs(t) > eps, side * (lead * (d.unit * x) / t * rest), by_input)},
             T(0.0)};
 }
 

@@ -2,7 +2,7 @@
 // absolute error, the M-estimators of robust statistics, and the landmark losses of face alignment.
 #pragma once
 
-#include "terms.hpp"
+#include "products.hpp"
 
 namespace fusedloss {
 
@@ -278,8 +278,8 @@ FUSEDLOSS_INLINE terms<T, 4> eval(const general_robust&, T x, T t, T alpha, T sc
     const T slope_root = exp(0.5 * ((half - 1.0) * l - beyond)) / scale;
     const T slope = s.smaller * slope_root * slope_root;
     const T fourth_root = exp(0.25 * ((half - 1.0) * l - (alpha - 2.0) * log_w)) / sqrt(scale);
-    const T bend = fourth_root * fourth_root;
-    const T curvature = bend * bend * (s.weight() + (alpha - 1.0) * saturation);
+    const T bend = fourth_root * fourth_root, foot = zero_times(s.w, bend);
+    const T curvature = foot * foot / (1.0 + s.r * s.r) + (alpha - 1.0) * bend * saturation * bend;
     // e times the slope, over the scale.
     const T v = select(s.outside, T(1.0), s.r);
     const T stretch = A * v * root * (v * root / scale) / (1.0 + s.r * s.r);
