@@ -525,12 +525,10 @@ def mean_squared_logarithmic_error(
     target : array_like
         True values, broadcast to the shape of `input`.
     eps : float, default 1e-7
-        The smallest value taken; must be greater than -1.
+        The smallest value taken; must not be negative.
     {common}
     """
-    return kernels.mean_squared_logarithmic(
-        input, target, eps=in_range("eps", finite("eps", eps), -1.0, float("inf"), inclusive="neither")
-    )
+    return kernels.mean_squared_logarithmic(input, target, eps=non_negative("eps", eps))
 
 
 @elementwise(aliases=("bias", "mean error", "MBE"))

@@ -298,7 +298,7 @@ def general_robust_loss(
     Gradient: ``e / scale**2 * q**(alpha / 2 - 1)``, `target` gets the negative; by `scale` ``-e / scale`` times
         that; by `alpha` the derivative of the formula, where ``alpha = 2``, at which it is infinite, 0.
     Hessian: ``q**(alpha / 2 - 2) * (q + (alpha - 2) * z / A) / scale**2``.
-    Domain: any real `input`, `target` and `alpha`, infinite `alpha` included; `scale` positive and finite.
+    Domain: any real `input` and `target`; `alpha` finite or minus infinity; `scale` positive and finite.
     Source: Barron (2019), A general and adaptive robust loss function.
 
     Parameters

@@ -99,8 +99,9 @@ template <class F>
 void special(const char* name, F f, double x, double expected) {
     double r[lanes];
     store(r, round_to_double(f(extended(x))));
-    if (r[3] == expected || (std::isnan(r[3]) && std::isnan(expected))) return;
-    std::printf("%s(%g) = %g, expected %g   FAILED\n", name, x, r[3], expected);
+    const double last = r[lanes - 1];
+    if (last == expected || (std::isnan(last) && std::isnan(expected))) return;
+    std::printf("%s(%g) = %g, expected %g   FAILED\n", name, x, last, expected);
     ++failures;
 }
 

@@ -339,6 +339,7 @@ def _cases() -> Iterator[Case]:
         "huber_loss",
         PAIR,
         {"delta": 1.0},
+        {"delta": 0.25},
         {"delta": 2.5},
         kinks=lambda x, t, delta: (abs(x - t) - delta,),
         fragile=True,
@@ -370,7 +371,7 @@ def _cases() -> Iterator[Case]:
         kinks=lambda x, t, quantile, delta: (x - t, abs(x - t) - delta),
         fragile=True,
     )
-    yield from on("expectile_loss", PAIR, {"expectile": 0.5}, {"expectile": 0.875}, kinks=tie)
+    yield from on("expectile_loss", PAIR, {"expectile": 0.5}, {"expectile": 0.875}, {"expectile": 0.0}, kinks=tie)
     yield from on(
         "mean_absolute_percentage_error",
         PAIR,
@@ -401,7 +402,7 @@ def _cases() -> Iterator[Case]:
 
     # Robust regression
     for loss in ("cauchy_loss", "arctan_loss", "fair_loss", "welsch_loss", "geman_mcclure_loss"):
-        yield from on(loss, PAIR, {"c": 1.0}, {"c": 2.5})
+        yield from on(loss, PAIR, {"c": 1.0}, {"c": 0.25}, {"c": 2.5})
     yield from on(
         "tukey_biweight_loss", PAIR, {"c": rounded(4.685)}, {"c": 1.5}, kinks=lambda x, t, c: (abs(x - t) - c,)
     )

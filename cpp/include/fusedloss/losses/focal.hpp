@@ -121,19 +121,21 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const focal& p, T x, T t) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const asymmetric& p, T x, T t) {
-    const T zero(0.0), u = 1.0 - t;
+    const T zero(0.0), one(1.0), u = 1.0 - t;
     const auto s = logistic(x);
     const auto above = s.sigmoid > T(p.clip);
     const T shifted = max(zero, s.sigmoid - p.clip), rest = s.sigmoid_neg + p.clip;  // p_m and, above, 1 - p_m
-    const T both = s.sigmoid * s.sigmoid_neg;
-    const T miss = p.clip == 0.0 ? s.softplus : log1p(shifted / rest);  // -log(1 - p_m)
-    const T miss_slope = p.clip == 0.0 ? s.sigmoid : select(above, both / rest, zero);
+    const T both = s.sigmoid * s.sigmoid_neg, inverse = 1.0 / rest;
+    const T miss = p.clip == 0.0 ? s.softplus : log1p(shifted * inverse);  // -log(1 - p_m)
+    const T miss_slope = p.clip == 0.0 ? s.sigmoid : select(above, both * inverse, zero);
 
     const T ce = zero_times(t, s.softplus_neg) + zero_times(u, miss);
     const T q = t * s.sigmoid_neg + u * shifted, gamma = p.gamma_pos * t + p.gamma_neg * u;
     const T rate = select(q == zero, zero, both * (select(above, u, zero) - t) / q);
     const T pull = p.detach != 0.0 ? zero : gamma * (rate * min(T(__DBL_MAX__), ce));
-    const T root = exp(0.5 * zero_times(gamma, log(q)));  // of the weight, which may underflow before the loss
+    // The square root of the weight, which may underflow before the loss. log(0) would send exp where it is slow.
+    const auto faded = (q == zero) & (gamma != zero);
+    const T root = select(faded, zero, exp(0.5 * gamma * log(select(q == zero, one, q))));
     return input_terms<2>(root * zero_times(root, ce), root * (root * (u * miss_slope - t * s.sigmoid_neg + pull)));
 }
 

@@ -219,11 +219,15 @@ FUSEDLOSS_INLINE split<T> operator*(split<T> a, split<T> b) {
     return {hi, product_error(a.hi, b.hi, hi) + (a.hi * b.lo + a.lo * b.hi)};
 }
 
+// `beyond` where the leading part is not finite.
+template <class T>
+FUSEDLOSS_INLINE T rounded(split<T> a, T beyond) {
+    return select(abs(a.hi) < T(__builtin_inf()), a.hi + a.lo, beyond);
+}
 template <class T>
 FUSEDLOSS_INLINE T rounded(split<T> a) {
-    return select(abs(a.hi) < T(__builtin_inf()), a.hi + a.lo, a.hi);
+    return rounded(a, a.hi);
 }
-// `beyond` where the leading product is not finite.
 template <class T>
 FUSEDLOSS_INLINE T rounded_product(split<T> a, split<T> b, T beyond) {
     return select(abs(a.hi * b.hi) < T(__builtin_inf()), fma(a.hi, b.hi, a.hi * b.lo + a.lo * b.hi), beyond);
@@ -321,10 +325,9 @@ template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const expectile& p, T x, T t) {
     const split<T> e = difference(x, t);
     const split<T> w = select(e.hi > T(0.0), complement<T>(p.tau), constant<T>(p.tau)), slope = w * e;
-    const auto flat = (w.hi == T(0.0)) & (e.hi == e.hi);  // at infinity too
-    const T grad = select(abs(slope.hi) < T(__builtin_inf()), rounded(slope), copysign(linear(w.hi, x, t), e.hi));
-    return residual_terms(select(flat, T(0.0), rounded_product(slope, e)), select(flat, T(0.0), 2.0 * grad),
-                          w.hi + w.hi);
+    const T value = rounded_product(slope, e), grad = rounded(slope, copysign(linear(w.hi, x, t), e.hi));
+    const auto flat = (w.hi == T(0.0)) & (e.hi == e.hi);  // 0, also times infinity
+    return residual_terms(select(flat, T(0.0), value), select(flat, T(0.0), grad + grad), w.hi + w.hi);
 }
 
 template <class T>

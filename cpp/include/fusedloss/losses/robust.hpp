@@ -155,13 +155,14 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const charbonnier& p, T x, T t) {
     // In terms of h = sqrt(e^2 + eps^2): h^(2 alpha).
     const residual<T> d(x, t);
     const against_scale<T> s(d, p.eps);
-    const T k = sqrt(1.0 + s.r * s.r), h = s.upper * k;           // h in the unit of d
+    const T k = sqrt(1.0 + s.r * s.r), h = s.upper * k;                   // in the unit of d
     const T sine = select(s.outside, T(1.0), s.r) / k, cosine = s.w / k;  // |e| / h, eps / h
-    if (p.alpha == 0.5) return residual_terms(d.back * h, copysign(sine, d.e), d.unit * (cosine * cosine / h));
-    const T n = T(2.0) * p.alpha, back = d.back_power(n);
-    return residual_terms(back * pow(h, n), copysign(n * sine * (back * d.unit * pow(h, n - 1.0)), d.e),
-                          n * (back * d.unit * d.unit * pow(h, n - 2.0)) *
-                              (cosine * cosine + (n - 1.0) * sine * sine));
+    if (p.alpha == 0.5)
+        return residual_terms(d.back * h, copysign(sine, d.e), d.unit * (cosine * cosine / h));
+    const T n = T(2.0) * p.alpha, back = d.back_power(n), slope = back * d.unit * pow(h, n - 1.0),
+            bend = back * d.unit * d.unit * pow(h, n - 2.0);
+    return residual_terms(back * pow(h, n), copysign(n * sine * slope, d.e),
+                          n * bend * (cosine * cosine + (n - 1.0) * sine * sine));
 }
 
 template <class T>
@@ -195,8 +196,8 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const fair& p, T x, T t) {
     const T series = 2.0 * y2 * (third + y2 * (0.2 + y2 * (1.0 / 7.0)));
     // The logarithm of an infinite q must not be subtracted from it.
     const auto small = q < T(0x1p-10);
-    const T value = c * d.back * select(small, y, T(1.0)) *
-                    (a - scale * select(small, series, log1p(min(T(1e300), q))));
+    const T value =
+        c * d.back * select(small, y, T(1.0)) * (a - scale * select(small, series, log1p(min(T(1e300), q))));
     const T weight = s.w / (1.0 + s.r);
     return residual_terms(value, copysign(s.smaller / (1.0 + s.r), d.e), weight * weight);
 }
@@ -278,8 +279,8 @@ FUSEDLOSS_INLINE terms<T, 4> eval(const general_robust&, T x, T t, T alpha, T sc
     const T slope_root = exp(0.5 * ((half - 1.0) * l - beyond)) / scale;
     const T slope = s.smaller * slope_root * slope_root;
     const T fourth_root = exp(0.25 * ((half - 1.0) * l - (alpha - 2.0) * log_w)) / sqrt(scale);
-    const T bend = fourth_root * fourth_root, foot = zero_times(s.w, bend);
-    const T curvature = foot * foot / (1.0 + s.r * s.r) + (alpha - 1.0) * bend * saturation * bend;
+    const T bend = fourth_root * fourth_root, foot = zero_times(s.w, bend) * s.w / (1.0 + s.r * s.r);
+    const T curvature = bend * (foot + (alpha - 1.0) * bend * saturation);
     // e times the slope, over the scale.
     const T v = select(s.outside, T(1.0), s.r);
     const T stretch = A * v * root * (v * root / scale) / (1.0 + s.r * s.r);
@@ -288,7 +289,8 @@ FUSEDLOSS_INLINE terms<T, 4> eval(const general_robust&, T x, T t, T alpha, T sc
 
     // alpha = 2 (and all others near 0) and alpha = +-infinity: z / 2 and +-expm1(+-z / 2).
     const T q = abs(d.e) / (d.unit * scale), capped = min(T(1e3), q), z = capped * capped;
-    const T direction = copysign(T(1.0), alpha), limit_root = exp(0.25 * direction * z), steep = limit_root / scale;
+    const T direction = copysign(T(1.0), alpha), limit_root = exp(0.25 * direction * z),
+            steep = limit_root / scale;
     const auto near_square = square_limit | ((q < T(0x1p-55)) & (A > T(0.0)));  // false where alpha is NaN
     const auto pick = [&](T general, T square, T exponential) {
         return select(near_square, square, select(exp_limit, exponential, general));
