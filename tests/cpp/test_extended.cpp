@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <initializer_list>
 
-#include "fusedloss/simd/extended.hpp"
+#include "fusedloss/simd/special.hpp"
 #include "level.hpp"
 
 using namespace fusedloss;
@@ -190,19 +190,19 @@ void logistic_functions() {
     accuracy("log_cosh", -62, {-4, 9}, FUNCTION(log_cosh), log_cosh_reference);
 }
 
-// As accurate as math.hpp, and not worse for a low part.
+// atan and erf are as accurate as in double; none is worse for a low part.
 void special_functions() {
     const int count = 4000;
     accuracy("atan", -50, {-100, 100}, FUNCTION(atan), QUAD(atan), count);
     accuracy("erf", -50, {-100, 2.5}, FUNCTION(erf), QUAD(erf), count);
-    accuracy("log_ndtr", -50, {-20, 6}, FUNCTION(log_ndtr), log_ndtr_reference, count);
-    accuracy("ndtr_ratio", -50, {-20, 6}, FUNCTION(ndtr_ratio), ndtr_ratio_reference, count);
-    accuracy("log_ndtr", -50, {6, 500, range::negative}, FUNCTION(log_ndtr), log_ndtr_reference, count);
-    accuracy("ndtr_ratio", -50, {6, 500, range::negative}, FUNCTION(ndtr_ratio), ndtr_ratio_reference, count);
-    accuracy("lgamma", -50, {1.6, 100, range::positive}, FUNCTION(lgamma), QUAD(lgamma), count);
-    accuracy("lgamma", -50, {-100, -1, range::positive}, FUNCTION(lgamma), QUAD(lgamma), count);
-    accuracy("digamma", -49, {1, 100, range::positive}, FUNCTION(digamma), digamma_reference, count);
-    accuracy("digamma", -49, {-100, 0, range::positive}, FUNCTION(digamma), digamma_reference, count);
+    accuracy("log_ndtr", -55, {-20, 6}, FUNCTION(log_ndtr), log_ndtr_reference, count);
+    accuracy("ndtr_ratio", -55, {-20, 6}, FUNCTION(ndtr_ratio), ndtr_ratio_reference, count);
+    accuracy("log_ndtr", -55, {6, 500, range::negative}, FUNCTION(log_ndtr), log_ndtr_reference, count);
+    accuracy("ndtr_ratio", -55, {6, 500, range::negative}, FUNCTION(ndtr_ratio), ndtr_ratio_reference, count);
+    accuracy("lgamma", -60, {1.6, 100, range::positive}, FUNCTION(lgamma), QUAD(lgamma), count);
+    accuracy("lgamma", -60, {-100, -1, range::positive}, FUNCTION(lgamma), QUAD(lgamma), count);
+    accuracy("digamma", -59, {1, 100, range::positive}, FUNCTION(digamma), digamma_reference, count);
+    accuracy("digamma", -59, {-100, 0, range::positive}, FUNCTION(digamma), digamma_reference, count);
 }
 
 void special_values() {

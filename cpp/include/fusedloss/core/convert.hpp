@@ -170,11 +170,6 @@ template <class C>
 FUSEDLOSS_SHARED void gather_run(dtype type, C* dst, const char* src, std::int64_t stride, std::int64_t n) {
     const int size = item_size(type);
     if (stride == size) return convert_in(type, dst, src, n);
-    if (stride == 0 && n > 0) {  // one value, broadcast
-        convert_in(type, dst, src, 1);
-        for (std::int64_t i = 1; i < n; ++i) dst[i] = dst[0];
-        return;
-    }
     alignas(64) char items[8 * chunk_bytes / sizeof(C)];
     switch (size) {
         case 1: collect_items<std::uint8_t>(items, src, stride, n); break;

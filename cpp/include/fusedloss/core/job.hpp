@@ -75,6 +75,8 @@ struct kernel_call {
     const void* params;
     double scale;       // multiplies grad and hess
     std::size_t packs;  // even
+    bool
+        stream;  // grad and hess are aligned to 64 bytes: write them past the caches (kernels of floats only)
 };
 using block_kernel = void (*)(const kernel_call&);
 

@@ -55,14 +55,18 @@ FUSEDLOSS_INLINE auto eval_at(const Loss& loss, const void* const* in, std::size
                     N::read(in[4], i));
 }
 
-template <class Loss, class T, kernel_outputs Outputs>
+template <class Loss, class T, kernel_outputs Outputs, bool Stream = false>
 FUSEDLOSS_INLINE void run_pack(const Loss& loss, const kernel_call& call, std::size_t i) {
     using N = number<T>;
     using S = typename N::scalar;
-    const auto write = [i](void* p, pack<S> a) { store(static_cast<S*>(p) + i * pack<S>::lanes, a); };
+    const auto write = [i](void* p, pack<S> a) {
+        S* const to = static_cast<S*>(p) + i * pack<S>::lanes;
+        Stream ? store_stream(to, a) : store(to, a);
+    };
     const pack<S> scale = call.scale;
     const auto r = eval_at<T>(loss, call.in, i);
-    if constexpr (Outputs != want_grad_hess) write(call.value, N::rounded(r.value));
+    if constexpr (Outputs != want_grad_hess)
+        store(static_cast<S*>(call.value) + i * pack<S>::lanes, N::rounded(r.value));
     if constexpr (Outputs != want_value) {
         if constexpr (Loss::traits.differentiable == 1) {
             write(call.grad[0], N::rounded(r.grad[0]) * scale);
@@ -82,6 +86,13 @@ void run_block(const kernel_call& arguments) {
     std::memcpy(static_cast<void*>(&loss), call.params, sizeof loss);
     if constexpr (sizeof(typename number<T>::scalar) == sizeof(float)) {
         // Two at a time halves the cost of the loop itself; the longer kernels of doubles do not notice it.
+        if (Outputs != want_value && call.stream) {
+            for (std::size_t i = 0; i < call.packs; i += 2) {
+                run_pack<Loss, T, Outputs, true>(loss, call, i);
+                run_pack<Loss, T, Outputs, true>(loss, call, i + 1);
+            }
+            return;
+        }
         for (std::size_t i = 0; i < call.packs; i += 2) {
             run_pack<Loss, T, Outputs>(loss, call, i);
             run_pack<Loss, T, Outputs>(loss, call, i + 1);
@@ -123,13 +134,17 @@ FUSEDLOSS_INLINE std::size_t units_of(int n) {
     return std::size_t(n + unit<C> - 1) / unit<C>;
 }
 
+template <class C>
+FUSEDLOSS_INLINE C* element(const strided& a, std::int64_t index) {
+    return reinterpret_cast<C*>(static_cast<char*>(a.data) + index * std::int64_t(sizeof(C)));
+}
+
 // Elements [begin, begin + n) as contiguous numbers, whole units of them: the array itself where it
 // already is that, else a copy in `buffer` whose last unit repeats the last element.
 template <class C>
 FUSEDLOSS_SHARED const C* fetch(const elementwise_job& job, const strided& a, std::int64_t begin, int n,
                                 C* buffer) {
-    if (a.type == dtype_of<C> && contiguous(job.dims, a) && n % unit<C> == 0)
-        return reinterpret_cast<const C*>(static_cast<const char*>(a.data) + begin * std::int64_t(sizeof(C)));
+    if (a.type == dtype_of<C> && contiguous(job.dims, a) && n % unit<C> == 0) return element<C>(a, begin);
     for_each_run(job.dims, job.shape, a, begin, n,
                  [&](const char* p, std::int64_t stride, int offset, int run) {
                      gather_run(a.type, buffer + offset, p, stride, run);
@@ -175,7 +190,7 @@ FUSEDLOSS_SHARED void stream_out(C* dst, const C* values, int n) {
 template <class C>
 FUSEDLOSS_SHARED void emit(const elementwise_job& job, const strided& out, std::int64_t begin, int n,
                            const C* values) {
-    C* const direct = reinterpret_cast<C*>(static_cast<char*>(out.data) + begin * std::int64_t(sizeof(C)));
+    C* const direct = element<C>(out, begin);
     if (values == direct) return;
     const bool plain = out.type == dtype_of<C> && contiguous(job.dims, out) &&
                        reinterpret_cast<std::uintptr_t>(out.data) % sizeof(C) == 0;
@@ -185,15 +200,34 @@ FUSEDLOSS_SHARED void emit(const elementwise_job& job, const strided& out, std::
     });
 }
 
+// Streamed outputs go straight from the kernel to memory if a whole number of elements after `begin` all
+// of them reach a 64-byte boundary: that number, or -1. (Staged in a buffer and streamed from there, the
+// writes come in bursts during which nothing is read.)
+template <class C>
+FUSEDLOSS_INLINE int stream_offset(const elementwise_job& job, std::int64_t begin) {
+    int offset = -1;
+    const auto consider = [&](const strided& a) {
+        if (!a.data) return true;
+        const std::uintptr_t address = reinterpret_cast<std::uintptr_t>(element<C>(a, begin));
+        const int own = int((64 - address % 64) % 64) / int(sizeof(C));
+        if (a.type != dtype_of<C> || !contiguous(job.dims, a) || address % sizeof(C) != 0) return false;
+        if (offset >= 0 && own != offset) return false;
+        offset = own;
+        return true;
+    };
+    bool possible = job.stream && sizeof(C) == sizeof(float) && job.weights == 0 && consider(job.hess);
+    for (int k = 0; k < job.inputs; ++k) possible = possible && consider(job.grad[k]);
+    return possible ? offset : -1;
+}
+
 // Where the kernel may write its result: straight into the caller's array when nothing is left to do
 // with it afterwards, else into `buffer`.
 template <class C>
 FUSEDLOSS_INLINE C* destination(const elementwise_job& job, const strided& out, std::int64_t begin, int n,
-                                C* buffer) {
-    const bool direct = out.type == dtype_of<C> && contiguous(job.dims, out) && !job.stream &&
+                                bool streamed, C* buffer) {
+    const bool direct = out.type == dtype_of<C> && contiguous(job.dims, out) && (!job.stream || streamed) &&
                         job.weights == 0 && n % unit<C> == 0;
-    return direct ? reinterpret_cast<C*>(static_cast<char*>(out.data) + begin * std::int64_t(sizeof(C)))
-                  : buffer;
+    return direct ? element<C>(out, begin) : buffer;
 }
 
 // Elements [begin, end) of a job with one kernel; returns the sum of the values if the job wants it.
@@ -202,30 +236,41 @@ inline sum process(const elementwise_job& job, block_kernel kernel, std::int64_t
     constexpr int chunk = chunk_elements<C>;
     alignas(64) C inputs[max_inputs][chunk];
     alignas(64) C weights[2][chunk];
-    alignas(64) C values[chunk], grads[max_inputs][chunk], hess[chunk];
+    alignas(64) C values[chunk + unit<C>], grads[max_inputs][chunk], hess[chunk];
     accumulator<C> total;
-    bool fixed[max_inputs];  // broadcast scalars: the first chunk's copy serves all
-    for (int k = 0; k < job.inputs; ++k) fixed[k] = uniform(job.dims, job.in[k]);
+    bool fixed[max_inputs];  // broadcast scalars: one copy serves every chunk
+    for (int k = 0; k < job.inputs; ++k) {
+        fixed[k] = uniform(job.dims, job.in[k]);
+        if (fixed[k])
+            gather_run(job.in[k].type, inputs[k], static_cast<const char*>(job.in[k].data), 0, chunk);
+    }
+    const int offset = stream_offset<C>(job, begin);
 
-    for (std::int64_t at = begin; at < end; at += chunk) {
-        const int n = end - at < chunk ? int(end - at) : chunk;
-        const std::size_t units = units_of<C>(n);
+    int n;
+    for (std::int64_t at = begin; at < end; at += n) {
+        n = at == begin && offset > 0 ? offset : chunk;
+        if (end - at < n) n = int(end - at);
 
         kernel_call call;
         call.params = job.params;
         call.scale = job.grad_scale;
-        call.packs = units * (unit_bytes / FUSEDLOSS_PACK_BYTES);
+        call.packs = units_of<C>(n) * (unit_bytes / FUSEDLOSS_PACK_BYTES);
+        call.stream = offset >= 0 && n % unit<C> == 0;
         for (int k = 0; k < job.inputs; ++k)
-            call.in[k] = fixed[k] && at > begin ? inputs[k] : fetch(job, job.in[k], at, n, inputs[k]);
-        C* const value = job.value.data ? destination(job, job.value, at, n, values) : values;
+            call.in[k] = fixed[k] ? inputs[k] : fetch(job, job.in[k], at, n, inputs[k]);
+        // The sum wants element i in lane i of its unit, wherever the chunk begins.
+        const int lane = int((at - begin) % unit<C>);
+        C* const staged = values + lane;
+        C* const value =
+            job.value.data && !job.total ? destination(job, job.value, at, n, false, staged) : staged;
         call.value = value;
         call.grad[0] = grads[0];  // a kernel may compute it unasked
         for (int k = 0; k < job.inputs; ++k)
             if (job.grad[k].data)
-                call.grad[k] = destination(job, job.grad[k], at, n, grads[k]);
+                call.grad[k] = destination(job, job.grad[k], at, n, call.stream, grads[k]);
             else if (k > 0)
                 call.grad[k] = nullptr;
-        call.hess = job.hess.data ? destination(job, job.hess, at, n, hess) : nullptr;
+        call.hess = job.hess.data ? destination(job, job.hess, at, n, call.stream, hess) : nullptr;
         kernel(call);
 
         if (job.weights) {
@@ -236,9 +281,10 @@ inline sum process(const elementwise_job& job, block_kernel kernel, std::int64_t
             if (job.hess.data) apply_weights(hess, w, n);
         }
         if (job.total) {
-            // The padding of the last unit must not count; where there is one, `value` is our own buffer.
-            for (int i = n; i % unit<C> != 0; ++i) value[i] = C(0);
-            total.add(value, units, job.total_scale);
+            // Zeros before the chunk's first element and after its last.
+            for (int i = 0; i < lane; ++i) values[i] = C(0);
+            for (int i = n; (lane + i) % unit<C> != 0; ++i) value[i] = C(0);
+            total.add(values, units_of<C>(lane + n), job.total_scale);
         }
         if (job.value.data) emit(job, job.value, at, n, value);
         for (int k = 0; k < job.inputs; ++k)

@@ -9,7 +9,7 @@
 // Popescu (2017), Tight and rigorous error bounds for basic building blocks of double-word arithmetic.
 #pragma once
 
-#include "special.hpp"
+#include "math.hpp"
 
 // FUSEDLOSS_OUTLINE for arguments by reference, which it costs less to pass than to copy: `const` would
 // promise not to read through them, `pure` still lets an unused call be dropped.
@@ -208,27 +208,12 @@ FUSEDLOSS_OUTLINE_REF extended log_cosh(const extended& x) {
     return select(small, 0.0, a - extended(ln2_high, ln2_mid)) + log1p(argument);
 }
 
-// --- special functions, to the accuracy of math.hpp ---
+// --- functions known to double accuracy ---
 
 // f(hi) + f'(hi) lo.
-FUSEDLOSS_INLINE extended first_order(pack<double> value, pack<double> slope, extended x) {
-    return settle(value, slope * x.lo, value);
+FUSEDLOSS_INLINE extended first_order(extended value, pack<double> slope, extended x) {
+    return settle(value.hi, fma(slope, x.lo, value.lo), value.hi);
 }
 FUSEDLOSS_INLINE extended atan(extended x) { return first_order(atan(x.hi), 1.0 / (1.0 + x.hi * x.hi), x); }
-FUSEDLOSS_INLINE extended erf(extended x) {
-    return first_order(erf(x.hi), 0x1.20dd750429b6dp0 * exp(-(x.hi * x.hi)), x);  // 2 / sqrt(pi)
-}
-FUSEDLOSS_INLINE extended log_ndtr(extended x) { return first_order(log_ndtr(x.hi), ndtr_ratio(x.hi), x); }
-FUSEDLOSS_INLINE extended ndtr_ratio(extended x) {
-    // The slope -m (x + m) tends to -1 on the left, where x + m cancels.
-    const pack<double> m = ndtr_ratio(x.hi);
-    return first_order(m, select(x.hi < pack<double>(-16.0), pack<double>(-1.0), -m * (x.hi + m)), x);
-}
-FUSEDLOSS_INLINE extended lgamma(extended x) { return first_order(lgamma(x.hi), digamma(x.hi), x); }
-FUSEDLOSS_INLINE extended digamma(extended x) {
-    // trigamma(x) = 1 / x^2 + trigamma(x + 1), the latter by three terms of its asymptotic series.
-    const pack<double> u = 1.0 / x.hi, v = 1.0 / (x.hi + 1.0);
-    return first_order(digamma(x.hi), u * u + v * (1.0 + v * (0.5 + v * (1.0 / 6))), x);
-}
 
 FUSEDLOSS_END
