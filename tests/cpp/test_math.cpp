@@ -144,8 +144,8 @@ const function functions[] = {
     row(FUNCTION(log_cosh), [](auto x) { return log_cosh(x); }, {1.1, 1.5}, {1.1, 1.5}, -3, 3),
     row(FUNCTION(atan), [](auto x) { return std::atan(x); }, 1, 1, -4, 4),
     row(FUNCTION(erf), [](auto x) { return std::erf(x); }, 0.51, 1.5, -3, 3),
-    row(FUNCTION(log_ndtr), [](auto x) { return log_ndtr(x); }, 0.51, 0.8, -10, 40),
-    row(FUNCTION(ndtr_ratio), [](auto x) { return ndtr_ratio(x); }, 0.51, 0.8, -10, 40),
+    row(FUNCTION(log_ndtr), [](auto x) { return log_ndtr(x); }, 0.51, 0.9, -10, 40),
+    row(FUNCTION(ndtr_ratio), [](auto x) { return ndtr_ratio(x); }, 0.51, 0.9, -10, 40),
     row(FUNCTION(lgamma), [](auto x) { return lgamma(x); }, 0.51, 0.6, 0, 12),
     row(FUNCTION(digamma), [](auto x) { return digamma(x); }, 0.51, 0.6, 0, 12, true),
 };
