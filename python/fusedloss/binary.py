@@ -192,7 +192,7 @@ def quality_focal_loss(
     Formula: ``|t - sigmoid(x)|**beta * C`` with ``C`` the binary cross entropy of the logit ``x = input``.
     Gradient: with ``d = sigmoid(x) - t``, ``|d|**beta * (d + beta * C * sigmoid(x) * sigmoid(-x) / d)``; 0 at
         ``d = 0``.
-    Hessian: the true second derivative, negative in places; its last term is taken as 0 at ``d = 0``.
+    Hessian: the true second derivative, negative in places; at ``d = 0`` 0 unless `beta` is 0 or 2.
     Domain: any real `input`; `target` in [0, 1].
     Source: Li et al. (2020), Generalized focal loss.
 

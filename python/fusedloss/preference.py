@@ -366,7 +366,7 @@ def grpo_loss(
     advantage : array_like
         Advantages, broadcast to the shape of `log_prob`.
     reference_log_prob : array_like
-        The same under the frozen reference model; without effect (0, say) where `beta` is 0.
+        The same under the frozen reference model; where `beta` is 0 it has no effect (pass 0), but NaN is passed on.
     beta : float, default 0.04
         Weight of the penalty.
     variant : {"clip", "cispo", "sapo"}, default "clip"

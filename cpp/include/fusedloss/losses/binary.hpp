@@ -16,8 +16,8 @@ struct bce {
     static constexpr elementwise_traits traits{2, 0b01, true, arithmetic::working};
 };
 
-// The same of a logit: (1 - t) softplus(x) + t softplus(-x). Gradient (1 - t) s(x) - t s(-x), which is s(x) - t
-// without the cancellation.
+// The same of a logit: (1 - t) softplus(x) + t softplus(-x). Gradient (1 - t) s(x) - t s(-x), which is s(x) -
+// t without the cancellation.
 struct bce_with_logits {
     static constexpr const char* name = "bce_with_logits";
     static constexpr const char* inputs = "input target";
@@ -25,7 +25,8 @@ struct bce_with_logits {
     static constexpr elementwise_traits traits{2, 0b01, true, arithmetic::working};
 };
 
-// bce_with_logits with the target moved towards 1/2 by label_smoothing, and its positive part times pos_weight.
+// bce_with_logits with the target moved towards 1/2 by label_smoothing, and its positive part times
+// pos_weight.
 struct weighted_bce_with_logits {
     double label_smoothing = 0.0;
     static constexpr const char* name = "weighted_bce_with_logits";
@@ -51,9 +52,9 @@ struct hinge {
     static constexpr elementwise_traits traits{2, 0b01, false, arithmetic::working};
 };
 
-// A hinge with a quadratic foot: with v = max(0, margin - m), curvature v^2 / 2 up to v = width and its tangent
-// beyond. One formula for the squared hinge {1, 2, inf}, modified Huber {1, 2, 2}, Rennie's smooth hinge {1, 1, 1}
-// and the binary sparsemax loss {1, 0.5, 2}.
+// A hinge with a quadratic foot: with v = max(0, margin - m), curvature v^2 / 2 up to v = width and its
+// tangent beyond. One formula for the squared hinge {1, 2, inf}, modified Huber {1, 2, 2}, Rennie's smooth
+// hinge {1, 1, 1} and the binary sparsemax loss {1, 0.5, 2}.
 struct smoothed_hinge {
     double margin = 1.0, curvature = 2.0, width = __builtin_inf();
     static constexpr const char* name = "smoothed_hinge";
@@ -98,13 +99,15 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const bce& p, T x, T t) {
     const T value = zero_times(t, min(limit, -log(a))) + zero_times(s, min(limit, -log1p(-a)));
     const T variance = fma(a, b, a * ((1.0 - b) - a));  // a (1 - a) without the rounding of 1 - a
     const T spread = max(T(p.log_clamp < __builtin_inf() ? 1e-12 : 0.0), variance);
-    const T slope = select((spread == zero) & (a == t), 1.0 - (t + t), (a - t) / spread);  // the limit of 0 / 0
+    const T slope =
+        select((spread == zero) & (a == t), 1.0 - (t + t), (a - t) / spread);  // the limit of 0 / 0
     return input_terms<2>(value, slope,
                           select(t == zero, zero, t / a / a) + select(s == zero, zero, s / b / b));
 }
 
-// positive softplus(-x) + negative softplus(x), from one exponential. `both` is the sum of the two weights, which
-// the caller may know exactly. The weight of the linear side multiplies |x|; where it is 0, |x| may be infinite.
+// positive softplus(-x) + negative softplus(x), from one exponential. `both` is the sum of the two weights,
+// which the caller may know exactly. The weight of the linear side multiplies |x|; where it is 0, |x| may be
+// infinite.
 template <class T>
 FUSEDLOSS_INLINE terms<T, 1> logit_terms(T x, T positive, T negative, T both) {
     const T a = abs(x), e = exp_minus(a), r = reciprocal_of_one_plus(e), zero(0.0);
@@ -175,8 +178,9 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const savage&, T x, T y) {
     return input_terms<2>(value, -2.0 * y * value * s.sigmoid);
 }
 
-// atan(m) - 1/2 is the angle of the vector (1 + m c, m - c), c = tan(1/2): no cancellation at its zero. Two more
-// halvings of the angle bring it where the arc tangent loses half a digit at most, for the square doubles that.
+// atan(m) - 1/2 is the angle of the vector (1 + m c, m - c), c = tan(1/2): no cancellation at its zero. Two
+// more halvings of the angle bring it where the arc tangent loses half a digit at most, for the square
+// doubles that.
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const tangent&, T x, T y) {
     const T m = y * x, c = 0x1.17b4f5bf3474ap-1, c_rest = 0x1.0c5e59201e209p-55, one(1.0);
@@ -185,7 +189,8 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const tangent&, T x, T y) {
     T t = select(along < T(0.0), sum / across, across / sum);
     for (int i = 0; i < 2; ++i) t = t / (1.0 + sqrt(1.0 + t * t));
     const T d = 16.0 * atan(t);
-    // 1 + m^2 = b (1 / b + a^2 / b) with b = max(1, a): no square that overflows before the quotient vanishes.
+    // 1 + m^2 = b (1 / b + a^2 / b) with b = max(1, a): no square that overflows before the quotient
+    // vanishes.
     const T a = min(T(1e300), abs(m)), b = max(one, a);
     return input_terms<2>(d * d, 4.0 * y * d / b / (1.0 / b + a / b * a));
 }

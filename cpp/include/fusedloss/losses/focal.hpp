@@ -1,5 +1,5 @@
-// Cross entropies of a logit weighted by how wrong it is: C(x, t) Q(x, t)^gamma, with C the binary cross entropy
-// and Q = 1 - p_t or a relative of it.
+// Cross entropies of a logit weighted by how wrong it is: C(x, t) Q(x, t)^gamma, with C the binary cross
+// entropy and Q = 1 - p_t or a relative of it.
 #pragma once
 
 #include "products.hpp"
@@ -12,9 +12,9 @@ namespace fusedloss {
 //   monai      s(-(2t - 1) x)                             MONAI
 //   quality    |t - s(x)|                                 Li et al. 2020, Generalized Focal Loss
 //   varifocal  s(x) where t = 0, and a = t, gamma = 0 elsewhere   Zhang et al. 2021, VarifocalNet
-// The first three agree for t in {0, 1}. a = alpha t + (1 - alpha)(1 - t), or 1 where alpha < 0; varifocal takes
-// a = alpha at t = 0. A positive threshold r divides Q by r in the power and drops the power where 1 - Q < r
-// (Sergievskiy and Ponamarev 2019, Reduced Focal Loss). A nonzero epsilon is Poly-1 (Leng et al. 2022).
+// The first three agree for t in {0, 1}. a = alpha t + (1 - alpha)(1 - t), or 1 where alpha < 0; varifocal
+// takes a = alpha at t = 0. A positive threshold r divides Q by r in the power and drops the power where 1 -
+// Q < r (Sergievskiy and Ponamarev 2019, Reduced Focal Loss). A nonzero epsilon is Poly-1 (Leng et al. 2022).
 struct focal {
     double alpha = 0.25, gamma = 2.0, epsilon = 0.0, form = linear, threshold = 0.0;
     static constexpr double linear = 0.0, exp_bce = 1.0, monai = 2.0, quality = 3.0, varifocal = 4.0;
@@ -47,8 +47,8 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const focal& p, T x, T t) {
     T c = ce;
     T c1 = u * s.sigmoid - t * s.sigmoid_neg, c2 = s.sigmoid * s.sigmoid_neg;
 
-    T q, q1, q2;           // Q and its derivatives
-    T log_q, rate, bend;   // for monai: log Q and the quotients q1 / q, q2 / q, which remain where q underflows
+    T q, q1, q2;          // Q and its derivatives
+    T log_q, rate, bend;  // for monai: log q, q1 / q and q2 / q, which do not underflow with q
     const bool squared = p.gamma == 2.0, monai = p.form == focal::monai;
     const T tilt = s.sigmoid_neg - s.sigmoid;
     if (monai) {
@@ -78,7 +78,8 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const focal& p, T x, T t) {
         c2 = c2 + p.epsilon * q2;
     }
 
-    // Q^g = r0^2, its derivatives g r0 r1 and g (r0 r2 + (g - 1) r1^2): r0 = Q^(g/2), r1 = r0 Q' / Q, r2 = r0 Q'' / Q.
+    // q^g = r0^2 has the derivatives g r0 r1 and g (r0 r2 + (g - 1) r1^2), where r0 = q^(g/2), r1 = r0 q1 / q
+    // and r2 = r0 q2 / q. In two factors, because q^g may underflow where q^g C does not.
     const T g = p.gamma;
     T r0 = one, r1 = zero, r2 = zero;
     if (p.gamma != 0.0) {
@@ -104,7 +105,7 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const focal& p, T x, T t) {
         if (p.threshold > 0.0) {
             // C > -log threshold; near 0 in terms of C - log 2, which keeps the sign of the smallest x.
             const T level = -log(T(p.threshold)), shifted = -log(T(2.0 * p.threshold));
-            const auto near = abs(x) < one, above = ce > level;
+            const auto near = abs(x)<one, above = ce> level;
             plain = above ^ (near & (above ^ ((0.5 - t) * x + log_cosh(0.5 * x) > shifted)));
         } else {
             weight = select(plain, t, T(p.alpha));
@@ -113,10 +114,11 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const focal& p, T x, T t) {
         r1 = select(plain, zero, r1);
         r2 = select(plain, zero, r2);
     }
-    // A vanishing factor wins over an infinite c. Products start with the factors of opposite size.
-    const T top = min(T(__DBL_MAX__), c);
-    return input_terms<2>(zero_times(weight, r0 * zero_times(r0, c)), weight * (r0 * (r0 * c1 + g * (r1 * top))),
-                          weight * (r0 * (r0 * c2 + g * (2.0 * r1 * c1 + r2 * top)) + g * (g - 1.0) * (r1 * (r1 * top))));
+    // A vanishing factor wins over an infinite c.
+    const T top = min(T(__DBL_MAX__), c), bent = g * (2.0 * r1 * c1 + r2 * top) + r0 * c2;
+    return input_terms<2>(zero_times(weight, r0 * zero_times(r0, c)),
+                          weight * (r0 * (r0 * c1 + g * (r1 * top))),
+                          weight * (r0 * bent + g * (g - 1.0) * (r1 * (r1 * top))));
 }
 
 template <class T>
@@ -124,19 +126,25 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const asymmetric& p, T x, T t) {
     const T zero(0.0), one(1.0), u = 1.0 - t;
     const auto s = logistic(x);
     const auto above = s.sigmoid > T(p.clip);
-    const T shifted = max(zero, s.sigmoid - p.clip), rest = s.sigmoid_neg + p.clip;  // p_m and, above, 1 - p_m
-    const T both = s.sigmoid * s.sigmoid_neg, inverse = 1.0 / rest;
+    const T shifted = max(zero, s.sigmoid - p.clip),
+            rest = s.sigmoid_neg + p.clip;  // p_m and, above, 1 - p_m
+    const T q = t * s.sigmoid_neg + u * shifted, gamma = p.gamma_pos * t + p.gamma_neg * u;
+    // Far right the slope is a multiple of s(-x), which is subnormal there: it is multiplied in at the end.
+    const auto far = (x > T(p.clip == 0.0 ? __builtin_inf() : 700.0)) & (q > T(1e-100));
+    const T fall = select(far, one, s.sigmoid_neg), both = s.sigmoid * fall, inverse = 1.0 / rest;
     const T miss = p.clip == 0.0 ? s.softplus : log1p(shifted * inverse);  // -log(1 - p_m)
     const T miss_slope = p.clip == 0.0 ? s.sigmoid : select(above, both * inverse, zero);
 
     const T ce = zero_times(t, s.softplus_neg) + zero_times(u, miss);
-    const T q = t * s.sigmoid_neg + u * shifted, gamma = p.gamma_pos * t + p.gamma_neg * u;
     const T rate = select(q == zero, zero, both * (select(above, u, zero) - t) / q);
     const T pull = p.detach != 0.0 ? zero : gamma * (rate * min(T(__DBL_MAX__), ce));
-    // The square root of the weight, which may underflow before the loss. log(0) would send exp where it is slow.
+    // The square root of the weight, which may underflow before the loss. log(0) would send exp where it is
+    // slow.
     const auto faded = (q == zero) & (gamma != zero);
     const T root = select(faded, zero, exp(0.5 * gamma * log(select(q == zero, one, q))));
-    return input_terms<2>(root * zero_times(root, ce), root * (root * (u * miss_slope - t * s.sigmoid_neg + pull)));
+    T slope = root * (root * (u * miss_slope - t * fall + pull));
+    if (any(far)) slope = select(far, times_exp(slope, -x), slope);
+    return input_terms<2>(root * zero_times(root, ce), slope);
 }
 
 FUSEDLOSS_END

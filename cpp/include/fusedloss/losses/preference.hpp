@@ -20,16 +20,17 @@ namespace fusedloss {
 //   discopop   softplus(-u) (1 - k) + e^-u k, k = s(u / tau)
 struct dpo {
     double beta = 0.1, loss_type = sigmoid, label_smoothing = 0.0, reward_mean = 0.0, tau = 0.05;
-    static constexpr double sigmoid = 0, robust = 1, hinge = 2, ipo = 3, exo_pair = 4, nca_pair = 5, bco_pair = 6,
-                            sppo_hard = 7, apo_zero = 8, apo_down = 9, discopop = 10;
+    static constexpr double sigmoid = 0, robust = 1, hinge = 2, ipo = 3, exo_pair = 4, nca_pair = 5,
+                            bco_pair = 6, sppo_hard = 7, apo_zero = 8, apo_down = 9, discopop = 10;
     static constexpr const char* name = "dpo";
     static constexpr const char* inputs = "policy_chosen policy_rejected reference_chosen reference_rejected";
     static constexpr const char* params = "beta loss_type label_smoothing reward_mean tau";
     static constexpr elementwise_traits traits{4, 0b1111, false, arithmetic::extended};
 };
 
-// Without a reference: u = beta (chosen - rejected) - gamma, (1 - e) softplus(-u) + e softplus(u) - alpha chosen.
-// Contrastive preference optimisation (Xu et al. 2024) is gamma = 0, SimPO (Meng et al. 2024) alpha = 0.
+// Without a reference: u = beta (chosen - rejected) - gamma, (1 - e) softplus(-u) + e softplus(u) - alpha
+// chosen. Contrastive preference optimisation (Xu et al. 2024) is gamma = 0, SimPO (Meng et al. 2024) alpha =
+// 0.
 struct cpo {
     double beta = 0.1, gamma = 0.0, label_smoothing = 0.0;
     static constexpr const char* name = "cpo";
@@ -38,8 +39,8 @@ struct cpo {
     static constexpr elementwise_traits traits{3, 0b011, false, arithmetic::extended};
 };
 
-// Odds ratio preference optimisation (Hong et al. 2024): beta softplus(-v) - chosen, with v the difference of the
-// log-odds a - log(1 - e^a) of the two answers.
+// Odds ratio preference optimisation (Hong et al. 2024): beta softplus(-v) - chosen, with v the difference of
+// the log-odds a - log(1 - e^a) of the two answers.
 struct orpo {
     double beta = 0.1;
     static constexpr const char* name = "orpo";
@@ -169,9 +170,7 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const orpo& p, T chosen, T rejected) {
     // share (1 - e^chosen) / (1 - e^rejected), by the quotient that neither overflows nor loses digits.
     const T relative = select(miss_rejected > T(1e-100), miss_chosen * (share / miss_rejected),
                               share * miss_chosen / miss_rejected);
-    return {value,
-            {poisoned_by(value, -p.beta * share - 1.0), poisoned_by(value, p.beta * relative)},
-            zero};
+    return {value, {poisoned_by(value, -p.beta * share - 1.0), poisoned_by(value, p.beta * relative)}, zero};
 }
 
 template <class T>

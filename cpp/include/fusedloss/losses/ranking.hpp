@@ -45,7 +45,8 @@ struct aucm {
 
 FUSEDLOSS_BEGIN
 
-// a + b as a rounded sum and what the rounding lost (Knuth's TwoSum); nothing is lost where the sum is infinite.
+// a + b as a rounded sum and what the rounding lost (Knuth's TwoSum); nothing is lost where the sum is
+// infinite.
 template <class T>
 struct sum_parts {
     T sum, lost;
