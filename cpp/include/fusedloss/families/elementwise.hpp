@@ -38,6 +38,10 @@ inline constexpr bool is_extended = false;
 template <>
 inline constexpr bool is_extended<extended> = true;
 
+// Whether kernels of this arithmetic can write past the caches themselves: those fast enough to gain by it.
+template <class S>
+inline constexpr bool streams = sizeof(S) == sizeof(float) && !FUSEDLOSS_COMPACT;
+
 template <class T, class Loss>
 FUSEDLOSS_INLINE auto eval_at(const Loss& loss, const void* const* in, std::size_t i) {
     constexpr int inputs = Loss::traits.inputs;
@@ -86,7 +90,7 @@ void run_block(const kernel_call& arguments) {
     std::memcpy(static_cast<void*>(&loss), call.params, sizeof loss);
     if constexpr (sizeof(typename number<T>::scalar) == sizeof(float)) {
         // Two at a time halves the cost of the loop itself; the longer kernels of doubles do not notice it.
-        if (Outputs != want_value && call.stream) {
+        if (streams<typename number<T>::scalar> && Outputs != want_value && call.stream) {
             for (std::size_t i = 0; i < call.packs; i += 2) {
                 run_pack<Loss, T, Outputs, true>(loss, call, i);
                 run_pack<Loss, T, Outputs, true>(loss, call, i + 1);
@@ -105,7 +109,8 @@ void run_block(const kernel_call& arguments) {
 template <class Loss, class T>
 constexpr void fill_kernels(block_kernel* run) {
     // Double-double code is long: its value-only calls share the kernel that also computes the gradient.
-    constexpr kernel_outputs value_outputs = is_extended<T> ? want_value_grad : want_value;
+    constexpr kernel_outputs value_outputs =
+        is_extended<T> || FUSEDLOSS_COMPACT ? want_value_grad : want_value;
     run[want_value] = run_block<Loss, T, value_outputs>;
     run[want_value_grad] = run_block<Loss, T, want_value_grad>;
     if constexpr (Loss::traits.hessian) run[want_grad_hess] = run_block<Loss, T, want_grad_hess>;
@@ -215,7 +220,7 @@ FUSEDLOSS_INLINE int stream_offset(const elementwise_job& job, std::int64_t begi
         offset = own;
         return true;
     };
-    bool possible = job.stream && sizeof(C) == sizeof(float) && job.weights == 0 && consider(job.hess);
+    bool possible = job.stream && streams<C> && job.weights == 0 && consider(job.hess);
     for (int k = 0; k < job.inputs; ++k) possible = possible && consider(job.grad[k]);
     return possible ? offset : -1;
 }

@@ -13,12 +13,18 @@
 #elif defined(__x86_64__)
 #define FUSEDLOSS_ISA v1
 #define FUSEDLOSS_NATIVE_BYTES 16
+// For machines built before 2013: fewer variants of every kernel, so that the others may have more.
+#define FUSEDLOSS_COMPACT true
 #elif defined(__aarch64__) && defined(__ARM_NEON)
 #define FUSEDLOSS_ISA neon
 #define FUSEDLOSS_NATIVE_BYTES 16
 #else
 #define FUSEDLOSS_ISA generic
 #define FUSEDLOSS_NATIVE_BYTES 16
+#endif
+
+#if !defined(FUSEDLOSS_COMPACT)
+#define FUSEDLOSS_COMPACT false
 #endif
 
 // A pack is one native vector unless told otherwise (see pack.hpp).
