@@ -7,6 +7,7 @@ Usage: python bench/readme.py          rewrites README.md
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import re
 import sys
@@ -16,6 +17,7 @@ import fusedloss as fl
 from fusedloss import cli
 
 README = Path(__file__).resolve().parent.parent / "README.md"
+RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def losses_table() -> str:
@@ -40,7 +42,52 @@ def evaluate_output() -> str:
     )
 
 
-BLOCKS = {"losses": losses_table, "evaluate": evaluate_output}
+def speed_table() -> str:
+    """Value and gradient at the largest size measured, in all threads, beside the floor and the peers."""
+    with (RESULTS / "results.csv").open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["wants"] == "value+grad" and row["dtype"] == "float32"]
+    size, threads = max(int(row["size"]) for row in rows), max(int(row["threads"]) for row in rows)
+    peers = ("torch", "torch.compile", "jax.jit", "numpy")
+    lines = [
+        f"Value and gradient of {size:,} float32 elements with `out=` in {threads} threads: nanoseconds per element, what",
+        "part that is of the speed at which memory allows the same reads and writes, and how many times faster than peers",
+        "that compute the same in the same run. `bench/results/results.md` has the machine, the versions and every table;",
+        "`python bench/run.py --focus` measures it again.",
+        "",
+        "| loss | ns/element | of memory speed | x torch eager | x torch.compile | x jax.jit | x NumPy |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if (int(row["size"]), int(row["threads"])) != (size, threads):
+            continue
+        ours = float(row["fusedloss_out"])
+        ratios = [f"{float(row[peer]) / ours:.1f}" if row.get(peer) else "" for peer in peers]
+        floor = f"{float(row['floor']) / ours:.2f}" if row.get("floor") else ""
+        lines.append(f"| `{row['loss']}` | {ours:.2f} | {floor} | {' | '.join(ratios)} |")
+    return "\n".join(lines)
+
+
+def accuracy_table() -> str:
+    """The largest error over all losses, per dtype and kind of result."""
+    lines = (RESULTS / "accuracy.md").read_text(encoding="utf-8").splitlines()
+    head, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    worst = {name: max(float(row[k]) for row in rows if row[k]) for k, name in enumerate(head) if k}
+    kinds = ("value", "gradient", "hess")
+    parts = [
+        f"Largest error over {len(rows)} losses and all their options, in units in the last place, against 400-digit",
+        "arithmetic on grids of extremes (subnormals, 1e+-38 and 1e+-300, saturated logits, probabilities 0 and 1); losses",
+        "that cancel are judged in units of their largest term. `bench/results/accuracy.md` has every loss;",
+        "`python tests/python/ulp.py` measures it again.",
+        "",
+        "| | value | gradient | Hessian |",
+        "|---|---|---|---|",
+    ]
+    for dtype in ("float32", "float64"):
+        parts.append(f"| {dtype} | " + " | ".join(f"{worst[f'{kind} {dtype}']:.2f}" for kind in kinds) + " |")
+    return "\n".join(parts)
+
+
+BLOCKS = {"evaluate": evaluate_output, "speed": speed_table, "accuracy": accuracy_table, "losses": losses_table}
 
 
 def regenerated(text: str) -> str:

@@ -170,7 +170,9 @@ class Loss(Generic[P]):
     def _document(self, text: str) -> str:
         first = next(iter(self._signature.parameters))
         reductions = ", ".join(f'"{name}"' for name in self._reductions)
-        return text.replace("{common}", _COMMON.format(first=first, reductions=reductions, default=self._default_reduction))
+        return text.replace(
+            "{common}", _COMMON.format(first=first, reductions=reductions, default=self._default_reduction)
+        )
 
     # ---- calling it ----------------------------------------------------------------------------
 
@@ -377,7 +379,9 @@ class Loss(Generic[P]):
         for name in (wrt,) if isinstance(wrt, str) else wrt:
             k = kernel.inputs.index(name) if name in kernel.inputs else -1
             if k < 0 or not kernel.differentiable >> k & 1:
-                raise ValueError(f"{self.name}: wrt must be among {', '.join(map(repr, self.differentiable))}, got {name!r}")
+                raise ValueError(
+                    f"{self.name}: wrt must be among {', '.join(map(repr, self.differentiable))}, got {name!r}"
+                )
             bits |= 1 << k
         if not bits:
             raise ValueError(f"{self.name}: wrt names no argument")

@@ -1,0 +1,57 @@
+"""The README's code runs, its commands exist, and its generated parts are up to date."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import fusedloss as fl
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+sys.path.insert(0, str(ROOT / "bench"))
+import readme
+
+
+def blocks(language):
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_snippets_run(code):
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert isinstance(names["value"], float)
+    assert names["grad"].shape == names["hess"].shape == (3,)
+
+
+def test_there_are_snippets():
+    assert len(blocks("python")) >= 1
+    assert len(blocks("sh")) >= 2
+
+
+@pytest.mark.parametrize("name", sorted(readme.BLOCKS))
+def test_generated_parts_are_up_to_date(name):
+    found = re.search(rf"<!-- generated: {name} -->\n(.*?)\n<!-- end -->", TEXT, re.DOTALL)
+    assert found, f"README.md has no block {name}"
+    assert found[1] == readme.BLOCKS[name](), "run: python bench/readme.py"
+
+
+def test_every_loss_is_in_the_table():
+    for loss in fl.losses():
+        assert f"| `{loss.name}` |" in TEXT
+
+
+def test_installed_extras_exist():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for group in re.findall(r"pip install [^`\n]*'\.\[([a-z,]+)\]'", TEXT):
+        assert set(group.split(",")) <= extras.keys()
+
+
+def test_losses_named_on_command_lines_exist():
+    for name in re.findall(r"--loss ([a-z_0-9]+)", TEXT):
+        assert fl.losses(name)
