@@ -49,9 +49,10 @@ def speed_table() -> str:
     size, threads = max(int(row["size"]) for row in rows), max(int(row["threads"]) for row in rows)
     peers = ("torch", "torch.compile", "jax.jit", "numpy")
     lines = [
-        f"Value and gradient of {size:,} float32 elements with `out=` in {threads} threads: nanoseconds per element, what",
-        "part that is of the speed at which memory allows the same reads and writes, and how many times faster than peers",
-        "that compute the same in the same run. `bench/results/results.md` has the machine, the versions and every table;",
+        f"Value and gradient of {size:,} float32 elements with `out=` in {threads} threads: nanoseconds per element,",
+        "what part that is of the speed at which memory allows the same reads and writes, and how many times faster",
+        "than peers that compute the same in the same run. `bench/results/results.md` has the machine, the versions",
+        "and every table;",
         "`python bench/run.py --focus` measures it again.",
         "",
         "| loss | ns/element | of memory speed | x torch eager | x torch.compile | x jax.jit | x NumPy |",
@@ -75,8 +76,8 @@ def accuracy_table() -> str:
     kinds = ("value", "gradient", "hess")
     parts = [
         f"Largest error over {len(rows)} losses and all their options, in units in the last place, against 400-digit",
-        "arithmetic on grids of extremes (subnormals, 1e+-38 and 1e+-300, saturated logits, probabilities 0 and 1); losses",
-        "that cancel are judged in units of their largest term. `bench/results/accuracy.md` has every loss;",
+        "arithmetic on grids of extremes (subnormals, 1e+-38 and 1e+-300, saturated logits, probabilities 0 and 1);",
+        "losses that cancel are judged in units of their largest term. `bench/results/accuracy.md` has every loss;",
         "`python tests/python/ulp.py` measures it again.",
         "",
         "| | value | gradient | Hessian |",

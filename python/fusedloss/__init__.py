@@ -1,15 +1,23 @@
 """Loss functions on the CPU: value, gradient and Hessian in one pass.
 
-`losses` lists them, `Loss` documents what each can do, `evaluate` scores stored predictions, `show_config` says what runs.
+`losses` lists them, `Loss` documents what each can do, `evaluate` scores stored predictions, `show_config` says what
+runs.
 """
 
 from . import _core
 from ._config import apply_environment as _apply_environment
-from ._config import get_isa, get_num_threads, num_threads, set_isa, set_num_threads, show_config
-from ._loss import Loss, losses
+from ._config import get_isa as get_isa
+from ._config import get_num_threads as get_num_threads
+from ._config import num_threads as num_threads
+from ._config import set_isa as set_isa
+from ._config import set_num_threads as set_num_threads
+from ._config import show_config as show_config
+from ._loss import Loss as Loss
+from ._loss import losses as losses
 from .binary import *
 from .divergence import *
-from .evaluation import Evaluation, evaluate
+from .evaluation import Evaluation as Evaluation
+from .evaluation import evaluate as evaluate
 from .likelihood import *
 from .preference import *
 from .ranking import *
