@@ -40,13 +40,13 @@ inline constexpr double half_log_2pi = 0x1.d67f1c864beb5p-1;
 FUSEDLOSS_INLINE extended scaled_mills_ratio(pack<double> a) {
     const pack<double> limited = min(pack<double>(0x1p1000), a);
     const extended t = finite_quotient(two_sum(limited, -7.0), two_sum(limited, 5.0));
-    extended p = polynomial(
-        t.hi, -0.0011707392062381737, -0.005453038908161242, 0.00512097538905516, -0.00295908407936511,
-        0.001222934501693887, -0.00034413812716170013, 4.351925561984677e-05, 1.249764806690533e-05,
-        -7.421991366617846e-06, 7.986798199159574e-07, 5.353802916249797e-07, -1.866766461816832e-07,
-        -2.6157935244646356e-08, 2.4610651821136635e-08, 2.2629946080619112e-10, -2.9470260740127826e-09,
-        1.732285381090221e-10, 3.2350203642030244e-10, -2.964300577556887e-11, -2.3724332612333218e-11,
-        2.3993904357410374e-12);
+    extended p = polynomial(t.hi, -0.0011707392062381737, -0.005453038908161242, 0.00512097538905516,
+                            -0.00295908407936511, 0.001222934501693887, -0.00034413812716170013,
+                            4.351925561984677e-05, 1.249764806690533e-05, -7.421991366617846e-06,
+                            7.986798199159574e-07, 5.353802916249797e-07, -1.866766461816832e-07,
+                            -2.6157935244646356e-08, 2.4610651821136635e-08, 2.2629946080619112e-10,
+                            -2.9470260740127826e-09, 1.732285381090221e-10, 3.2350203642030244e-10,
+                            -2.964300577556887e-11, -2.3724332612333218e-11, 2.3993904357410374e-12);
     p = horner(p, t, {0x1.7302c3ac8deb5p-6, 0x1.bfae182cb7974p-63});
     p = horner(p, t, {-0x1.13baea96a29bcp-4, 0x1.5e816504a9614p-58});
     return horner(p, t, {0x1.c9e120e488937p-2, -0x1.2ce811b323701p-56});
@@ -100,10 +100,10 @@ FUSEDLOSS_OUTLINE normal_logarithm log_normal(pack<double> any) {
     const extended ratio = finite_quotient(m, n), complement = scaled(finite_product(g, ratio), -0x1p-200);
 
     const extended square = scaled(exponent, -2.0);
-    extended middle = polynomial(square.hi, -0.0011873282154804237, 0.00011543468761567449,
-                                 -9.444656255645193e-06, 6.659693335529573e-07, -4.1226621272000885e-08,
-                                 2.2734302947276097e-09, -1.1289091709739722e-10, 5.0207069592263105e-12,
-                                 -1.7207040946474852e-13);
+    extended middle =
+        polynomial(square.hi, -0.0011873282154804237, 0.00011543468761567449, -9.444656255645193e-06,
+                   6.659693335529573e-07, -4.1226621272000885e-08, 2.2734302947276097e-09,
+                   -1.1289091709739722e-10, 5.0207069592263105e-12, -1.7207040946474852e-13);
     middle = horner(middle, square, {0x1.46d04297691dap-7, -0x1.9af758c1c6dd5p-61});
     middle = horner(middle, square, {-0x1.1058377e2cee0p-4, -0x1.77ee59661ea96p-58});
     const extended density_at_0 = {0x1.9884533d43651p-2, -0x1.cbc0d30ebfd15p-56};
@@ -116,8 +116,8 @@ FUSEDLOSS_OUTLINE normal_logarithm log_normal(pack<double> any) {
     const extended l = select(x > pack<double>(6.5), near_1, finite_log(phi));
     const extended value = finite_sum(select(lower, exponent, 0.0), l);
     const extended numerator = finite_product(density_at_0, select(lower, n, g));
-    const extended slope = scaled(finite_quotient(numerator, select(lower, m, phi)),
-                                  select(lower, one, pack<double>(0x1p-200)));
+    const extended slope =
+        scaled(finite_quotient(numerator, select(lower, m, phi)), select(lower, one, pack<double>(0x1p-200)));
     return {settle(value.hi, value.lo, exponent.hi), settle(slope.hi, slope.lo, a)};
 }
 
@@ -167,7 +167,10 @@ FUSEDLOSS_INLINE gamma_reduction reduce_gamma(pack<double> x) {
     const pack<double> first = select(n > two, w + 2.0, select(n == two, one, x));
     const extended second = select(both, two_sum(x, select(divided, one, -one)), 1.0);
     const extended product = exact_product(first, second.hi), sum = finite_sum(first, second);
-    return {small, divided, w, {product.hi, fma(first, second.lo, product.lo)},
+    return {small,
+            divided,
+            w,
+            {product.hi, fma(first, second.lo, product.lo)},
             select(both, sum, select(n == two, zero, one))};
 }
 
@@ -194,8 +197,8 @@ FUSEDLOSS_OUTLINE extended log_gamma(pack<double> x) {
         exact_sum(0x1.acfe390c97d69p-2, fma(inverse, series, pack<double>(0x1.3494bc9001442p-56)));
 
     const extended l = finite_log(r.product);
-    const extended main = finite_product(select(r.small, r.w, two_sum(x, -0.5)),
-                                         select(r.small, p, finite_sum(l, -1.0)));
+    const extended main =
+        finite_product(select(r.small, r.w, two_sum(x, -0.5)), select(r.small, p, finite_sum(l, -1.0)));
     const extended result = finite_sum(main, select(r.small, select(r.divided, -l, l), rest));
     const pack<double> zero(0.0), infinity(__builtin_inf()), nan(__builtin_nan(""));
     const pack<double> limit = select((x < zero) | is_nan(x), nan, infinity);
@@ -235,9 +238,7 @@ FUSEDLOSS_INLINE pack<double> lgamma(pack<double> x) { return log_gamma(x).hi; }
 FUSEDLOSS_OUTLINE pack<float> lgamma(pack<float> x) {
     return through_double(x, [](pack<double> v) { return lgamma(v); });
 }
-FUSEDLOSS_INLINE extended lgamma(extended x) {
-    return first_order(log_gamma(x.hi), digamma_sum(x.hi).hi, x);
-}
+FUSEDLOSS_INLINE extended lgamma(extended x) { return first_order(log_gamma(x.hi), digamma_sum(x.hi).hi, x); }
 
 // d/dx log Gamma(x) for x > 0 (NaN for x < 0). Max error 0.51 ULP (float), 0.6 ULP (double) of
 // max(1, |digamma|). digamma(0) = -inf, digamma(inf) = inf, NaN stays NaN.
