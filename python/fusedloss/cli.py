@@ -51,6 +51,17 @@ class _UsageError(Exception):
     pass
 
 
+class _PrintPlace(argparse.Action):
+    """Prints a path as it is: the action `version` of argparse would break it at the width of the terminal."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, const: str, help: str) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, nargs=0, const=const, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(self.const)
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fusedloss", description="Losses with their gradients, fast, on a CPU.")
     parser.add_argument("--version", action="version", version=f"fusedloss {__version__}")
@@ -59,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--cmakedir", "lib/cmake/fusedloss", "CMake package"),
     ):
         place = str(files("fusedloss") / folder)
-        parser.add_argument(flag, action="version", version=place, help=f"print the folder of the {content} and exit")
+        parser.add_argument(flag, action=_PrintPlace, const=place, help=f"print the folder of the {content} and exit")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     command = commands.add_parser(

@@ -202,7 +202,8 @@ class TestOtherCommands:
     def test_version(self, capsys):
         assert run(capsys, "--version") == (0, f"fusedloss {fl.__version__}\n", "")
 
-    def test_places_of_headers_and_cmake_package(self):
+    def test_places_of_headers_and_cmake_package(self, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "10")  # a path is one line however narrow the terminal
         for flag, expected in (("--includes", "fusedloss/fusedloss.hpp"), ("--cmakedir", "fusedloss-config.cmake")):
             result = subprocess.run(
                 [sys.executable, "-m", "fusedloss", flag], capture_output=True, text=True, check=True
