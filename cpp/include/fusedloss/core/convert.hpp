@@ -87,14 +87,33 @@ FUSEDLOSS_SHARED void spread_items(char* dst, const char* src, std::int64_t stri
         std::memcpy(dst + i * stride, src + i * std::int64_t(sizeof(Item)), sizeof(Item));
 }
 
+#if defined(__F16C__)
+// A pack of floats from, and to, as many float16.
+FUSEDLOSS_INLINE void store_halves_widened(float* dst, const char* src) {
+#if FUSEDLOSS_PACK_BYTES == 64
+    _mm512_storeu_ps(dst, _mm512_maskz_cvtph_ps(__mmask16(-1), _mm256_loadu_si256((const __m256i*)src)));
+#else
+    _mm256_storeu_ps(dst, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)src)));
+#endif
+}
+FUSEDLOSS_INLINE void store_narrowed_to_halves(char* dst, const float* src) {
+    constexpr int to_nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+#if FUSEDLOSS_PACK_BYTES == 64
+    _mm256_storeu_si256((__m256i*)dst,
+                        _mm512_maskz_cvtps_ph(__mmask16(-1), _mm512_loadu_ps(src), to_nearest));
+#else
+    _mm_storeu_si128((__m128i*)dst, _mm256_cvtps_ph(_mm256_loadu_ps(src), to_nearest));
+#endif
+}
+#endif
+
 template <class S, class C>
 inline void convert_in(C* dst, const char* src, std::int64_t n) {
     std::int64_t i = 0;
 #if defined(__F16C__)
     if constexpr (sizeof(C) == 4 && __is_same(S, float16))
-        for (; i + 8 <= n; i += 8)
-            _mm256_storeu_ps(dst + i,
-                             _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(src + 2 * i))));
+        for (constexpr int lanes = pack<float>::lanes; i + lanes <= n; i += lanes)
+            store_halves_widened(dst + i, src + 2 * i);
 #endif
     for (; i < n; ++i) {
         S s;
@@ -107,9 +126,8 @@ inline void convert_out(char* dst, const C* src, std::int64_t n) {
     std::int64_t i = 0;
 #if defined(__F16C__)
     if constexpr (sizeof(C) == 4 && __is_same(D, float16))
-        for (; i + 8 <= n; i += 8)
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(dst + 2 * i),
-                             _mm256_cvtps_ph(_mm256_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT));
+        for (constexpr int lanes = pack<float>::lanes; i + lanes <= n; i += lanes)
+            store_narrowed_to_halves(dst + 2 * i, src + i);
 #endif
     for (; i < n; ++i) {
         D d;

@@ -32,6 +32,14 @@ struct number<extended> {
     }
     static FUSEDLOSS_INLINE pack<double> rounded(extended a) { return round_to_double(a); }
 };
+template <>
+struct number<pack<widened>> {
+    using scalar = double;
+    static FUSEDLOSS_INLINE pack<widened> read(const void* p, std::size_t i) {
+        return as_widened(number<pack<double>>::read(p, i));
+    }
+    static FUSEDLOSS_INLINE pack<double> rounded(pack<widened> a) { return as_double(a); }
+};
 
 template <class T>
 inline constexpr bool is_extended = false;
@@ -122,9 +130,13 @@ constexpr kernel_entry make_kernels() {
     kernel_entry entry{};
     if constexpr (Loss::traits.compute == arithmetic::working)
         fill_kernels<Loss, pack<float>>(entry.run[in_float]);
-    fill_kernels<Loss, pack<double>>(entry.run[in_double]);
-    if constexpr (Loss::traits.compute == arithmetic::extended)
-        fill_kernels<Loss, extended>(entry.run[in_extended]);
+    // Where float64 data have a kernel of their own, this one serves float32 data alone.
+    constexpr bool own = Loss::traits.compute == arithmetic::extended;
+    if constexpr (own && !FUSEDLOSS_COMPACT)
+        fill_kernels<Loss, pack<widened>>(entry.run[in_double]);
+    else
+        fill_kernels<Loss, pack<double>>(entry.run[in_double]);
+    if constexpr (own) fill_kernels<Loss, extended>(entry.run[in_extended]);
     return entry;
 }
 

@@ -164,13 +164,18 @@ FUSEDLOSS_INLINE split<T> select(typename T::mask_type m, split<T> a, split<T> b
     return {select(m, a.hi, b.hi), select(m, a.lo, b.lo)};
 }
 
-// v + rest, of which T may hold only the leading digits. Beyond T's range: its largest number.
+// v, or T's largest number beyond its range.
+template <class T>
+FUSEDLOSS_INLINE double limited(double v) {
+    constexpr double largest =
+        sizeof(typename T::scalar) == sizeof(float) ? double(__FLT_MAX__) : __DBL_MAX__;
+    return v < largest ? v : largest;
+}
+// v + rest, of which T may hold only the leading digits.
 template <class T>
 FUSEDLOSS_INLINE split<T> constant(double v, double rest = 0.0) {
-    using scalar = typename T::scalar;
-    constexpr double largest = sizeof(scalar) == sizeof(float) ? double(__FLT_MAX__) : __DBL_MAX__;
-    const double limited = v < largest ? v : largest;
-    return {T(limited), T((limited - scalar(limited)) + rest)};
+    const double hi = typename T::scalar(limited<T>(v));
+    return {T(hi), T((limited<T>(v) - hi) + rest)};
 }
 // 1 - v.
 template <class T>
@@ -191,9 +196,15 @@ FUSEDLOSS_INLINE split<T> difference(split<T> a, split<T> b) {
     const T hi = a.hi - b.hi;
     return {hi, ((a.hi - hi) - b.hi) + (a.lo - b.lo)};
 }
+// |e| - m / 2 for 0 <= m <= |e|.
+template <class T>
+FUSEDLOSS_INLINE split<T> difference(split<T> e, T m) {
+    const T half = -0.5, hi = fma(half, m, e.hi);
+    return {hi, fma(half, m, e.hi - hi) + e.lo};
+}
 template <class T>
 FUSEDLOSS_INLINE split<T> abs(split<T> a) {
-    return {abs(a.hi), select(a.hi < T(0.0), -a.lo, a.lo)};
+    return {abs(a.hi), times_sign(a.lo, a.hi)};
 }
 // Multiplied by a power of two.
 template <class T>
@@ -214,11 +225,23 @@ FUSEDLOSS_INLINE T product_error(T a, T b, T hi) {
     return select(abs(hi) > normal, ((a1 * b1 - hi) + a1 * b2 + a2 * b1) + a2 * b2, T(0.0));
 }
 template <class T>
+FUSEDLOSS_INLINE split<T> operator*(T a, split<T> b) {
+    const T hi = a * b.hi;
+    return {hi, fma(a, b.lo, product_error(a, b.hi, hi))};
+}
+template <class T>
 FUSEDLOSS_INLINE split<T> operator*(split<T> a, split<T> b) {
     const T hi = a.hi * b.hi;
     return {hi, product_error(a.hi, b.hi, hi) + (a.hi * b.lo + a.lo * b.hi)};
 }
 
+// `value`, or what `beyond` says where it is infinite, or NaN because a low part is: rare, so it is asked
+// first.
+template <class T, class Beyond>
+FUSEDLOSS_INLINE T finite_or(T value, Beyond beyond) {
+    const auto lost = !(value < T(__builtin_inf()));
+    return any(lost) ? select(lost, beyond(), value) : value;
+}
 // `beyond` where the leading part is not finite.
 template <class T>
 FUSEDLOSS_INLINE T rounded(split<T> a, T beyond) {
@@ -244,8 +267,9 @@ FUSEDLOSS_INLINE T linear(T slope, T x, T t) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const mse& p, T x, T t) {
-    const split<T> e = difference(x, t), slope = scaled(p.scale, e);
-    return residual_terms(rounded_product(slope, e), slope.hi + slope.hi, T(2.0 * p.scale));
+    // The rounding of e alone costs the square at most 1.41 ULP (next to e = sqrt(2) 2^k).
+    const T e = x - t, slope = p.scale * e;
+    return residual_terms(slope * e, slope + slope, T(2.0 * p.scale));
 }
 
 template <class T>
@@ -256,31 +280,41 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const l1&, T x, T t) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const smooth_l1& p, T x, T t) {
-    // Both branches are s (|e| - m / 2) with m = min(|e|, beta) and the slope s = m / beta.
-    const double inverse = 1.0 / p.beta;
-    const split<T> e = difference(x, t), a = abs(e), b = constant<T>(p.beta);
-    const split<T> reciprocal = constant<T>(inverse, __builtin_fma(-inverse, p.beta, 1.0) * inverse);
-    const auto outside = a.hi >= b.hi;
-    const split<T> s = select(outside, split<T>{1.0, 0.0}, a * reciprocal);
-    const T value = rounded_product(s, difference(a, scaled(0.5, select(outside, b, a))));
-    return residual_terms(value, select(outside, sign(e.hi), copysign(rounded(s), e.hi)),
+    // Both branches are s h with the slope s = m / beta and h = |e| - m / 2, where m = min(|e|, beta).
+    const double beta = typename T::scalar(limited<T>(p.beta)), inverse = 1.0 / beta;
+    const split<T> reciprocal = constant<T>(inverse, __builtin_fma(-inverse, beta, 1.0) * inverse);
+    const split<T> e = difference(x, t), a = abs(e);
+    const T b = beta;
+    const auto outside = a.hi >= b;
+    const split<T> s = select(outside, split<T>{1.0, 0.0}, a.hi * reciprocal),
+                   h = difference(a, min(b, a.hi));
+    const T value = fma(s.hi, h.hi, fma(s.hi, h.lo, s.lo * h.hi));
+    return residual_terms(finite_or(value, [&] { return a.hi; }),
+                          select(a.hi == T(0.0), a.hi, copysign(s.hi + s.lo, e.hi)),
                           select(outside, T(0.0), reciprocal.hi));
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const huber& p, T x, T t) {
-    // Both branches are m (|e| - m / 2) with m = min(|e|, delta).
-    const split<T> e = difference(x, t), a = abs(e), d = constant<T>(p.delta);
-    const auto outside = a.hi > T(p.delta);
-    const split<T> m = select(a.hi > d.hi, d, a);
-    return residual_terms(rounded_product(m, difference(a, scaled(0.5, m)), linear(d.hi, x, t)),
-                          select(outside, copysign(d.hi, e.hi), e.hi), select(outside, T(0.0), T(1.0)));
+    // Both branches are m h with h = |e| - m / 2, where m = min(|e|, delta).
+    const split<T> e = difference(x, t), a = abs(e);
+    const T d = p.delta, m = min(d, a.hi);
+    const split<T> h = difference(a, m);
+    const T value = fma(m, h.lo, m * h.hi);
+    return residual_terms(finite_or(value, [&] { return linear(d, x, t); }), max(-d, min(d, e.hi)),
+                          select(a.hi > d, T(0.0), T(1.0)));
 }
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const logcosh& p, T x, T t) {
     // The functions of math.hpp taken apart, so that neither z = a e nor the division by a costs a rounding:
     // e z (1/2 + ...) near 0, |e| - log(2) / a + log1p(exp(-2 |z|)) / a beyond.
+    if (p.a == 1.0) {
+        const split<T> e = difference(x, t);
+        const T a = abs(e.hi), lo = select(a < T(400.0), times_sign(e.lo, e.hi), T(0.0)), slope = tanh(e.hi);
+        const T d = exp_minus(a + a), n = 1.0 + d;
+        return residual_terms(log_cosh(e.hi, e.lo), slope, 4.0 * d / (n * n) * (1.0 - 2.0 * lo * abs(slope)));
+    }
     using constants = format<double>;
     const double ln2_a = constants::ln2 / p.a;
     const double ln2_rest = (__builtin_fma(-ln2_a, p.a, constants::ln2) + constants::ln2_rest) / p.a;
@@ -302,14 +336,16 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const logcosh& p, T x, T t) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const quantile&, T x, T t, T q) {
-    const split<T> e = difference(x, t), above = difference(T(1.0), q);
+    const split<T> e = difference(x, t), a = abs(e);
+    const T above = 1.0 - q, above_lo = (1.0 - above) - q;
     const auto over = e.hi > T(0.0);
-    const split<T> w = select(over, above, split<T>{q, 0.0});
+    const split<T> w = select(over, split<T>{above, above_lo}, split<T>{q, 0.0});
     // Neither branch when e is NaN.
-    const T grad = select(over, above.hi, select(e.hi <= T(0.0), -q, e.hi));
+    const T grad = select(over, above, select(e.hi <= T(0.0), -q, e.hi));
+    const T value = fma(w.hi, a.hi, fma(w.hi, a.lo, w.lo * a.hi));
     // 0 times infinity is the 0 of the gradient.
-    const T value = rounded_product(w, abs(e), max(linear(w.hi, x, t), abs(grad)));
-    return {value, {grad, -grad}, T(0.0)};
+    const auto beyond = [&] { return max(linear(w.hi, x, t), abs(grad)); };
+    return {finite_or(value, beyond), {grad, -grad}, T(0.0)};
 }
 
 template <class T>

@@ -43,6 +43,14 @@ struct format<double> {
     static constexpr double smallest_normal = 0x1p-1022;
     static constexpr std::int64_t sqrt_half_bits = 0x3fe6a09e667f3bcd;
 };
+template <>
+struct format<widened> : format<double> {};
+// Whether the last digits of T do not count: a float needs little more than half of a double.
+template <class T>
+inline constexpr bool spare_digits = false;
+template <>
+inline constexpr bool spare_digits<widened> = true;
+
 inline constexpr double log2_e = 0x1.71547652b82fep0;
 
 // c0 + c1 x + c2 x^2 + ... by Horner's rule.
@@ -55,6 +63,18 @@ FUSEDLOSS_INLINE pack<T> polynomial(pack<T> x, double c0, C... higher) {
     return fma(x, polynomial(x, higher...), pack<T>(c0));
 }
 
+// The same in two chains, of the even and of the odd powers: half as long to wait for, but the chains may
+// cancel, which takes digits to spare.
+template <class T, class... C>
+FUSEDLOSS_INLINE pack<T> two_chains(pack<T> x, C... coefficients) {
+    constexpr int n = sizeof...(C);
+    const double c[n] = {coefficients...};
+    const pack<T> z = x * x;
+    pack<T> r[2] = {c[n - 1], c[n - 2]};
+    for (int i = n - 3; i >= 0; --i) r[(n - 1 - i) % 2] = fma(r[(n - 1 - i) % 2], z, pack<T>(c[i]));
+    return n % 2 ? fma(r[1], x, r[0]) : fma(r[0], x, r[1]);
+}
+
 // --- exponentials ---
 
 // (e^r - 1 - r) / r^2 for |r| <= ln2 / 2.
@@ -65,6 +85,12 @@ FUSEDLOSS_INLINE pack<double> exp_series(pack<double> r) {
     return polynomial(r, 0.5000000000000013, 0.16666666666666688, 0.04166666666651001, 0.008333333333313316,
                       0.0013888888948458717, 0.00019841269905419699, 2.4801488424797774e-05,
                       2.755722622862073e-06, 2.763183138487133e-07, 2.5114894431702107e-08);
+}
+
+FUSEDLOSS_INLINE pack<widened> exp_series(pack<widened> r) {
+    return two_chains(r, 0.4999999999980571, 0.16666666666796473, 0.041666666890193896, 0.008333333277915791,
+                      0.0013888821540309164, 0.00019841320007331996, 2.487629864663399e-05,
+                      2.7576043550993657e-06);
 }
 
 // x = k ln2_hi + rest exactly, k an integer; k_shifted holds k + offset in its low bits.
@@ -80,8 +106,9 @@ FUSEDLOSS_INLINE reduced_exponent<T> reduce_exponent(pack<T> x, pack<T> offset) 
     return {k_shifted, k, fma(k, pack<T>(-F::ln2_hi), x)};
 }
 // e^(rest - k ln2_lo + x_lo) - 1. Floats do without x_lo; in double what the argument rounds off is kept.
-FUSEDLOSS_INLINE pack<float> reduced_expm1(pack<float> k, pack<float> rest, pack<float>) {
-    const pack<float> r = fma(k, pack<float>(-format<float>::ln2_lo), rest);
+template <class T>
+FUSEDLOSS_INLINE pack<T> reduced_expm1(pack<T> k, pack<T> rest, pack<T>) {
+    const pack<T> r = fma(k, pack<T>(-format<T>::ln2_lo), rest);
     return fma(r * r, exp_series(r), r);
 }
 FUSEDLOSS_INLINE pack<double> reduced_expm1(pack<double> k, pack<double> rest, pack<double> x_lo) {
@@ -109,6 +136,7 @@ FUSEDLOSS_INLINE pack<T> exp_sum(pack<T> x, pack<T> x_lo) {
 // Max error 1 ULP (float), 1 ULP (double), subnormals included. exp(-inf) = 0, NaN stays NaN.
 FUSEDLOSS_INLINE pack<float> exp(pack<float> x) { return exp_sum(x, pack<float>(0.0)); }
 FUSEDLOSS_OUTLINE pack<double> exp(pack<double> x) { return exp_sum(x, pack<double>(0.0)); }
+FUSEDLOSS_INLINE pack<widened> exp(pack<widened> x) { return exp_sum(x, pack<widened>(0.0)); }
 
 // e^-a for a >= 0, the common part of everything logistic: as exp, with one sign to care for.
 template <class T>
@@ -138,6 +166,7 @@ FUSEDLOSS_INLINE pack<T> expm1_any(pack<T> x) {
 // Max error 1 [1.2] ULP (float), 1.2 ULP (double). expm1(+-0) = +-0, expm1(-inf) = -1, NaN stays NaN.
 FUSEDLOSS_INLINE pack<float> expm1(pack<float> x) { return expm1_any(x); }
 FUSEDLOSS_OUTLINE pack<double> expm1(pack<double> x) { return expm1_any(x); }
+FUSEDLOSS_OUTLINE pack<widened> expm1(pack<widened> x) { return expm1_any(x); }
 
 // --- logarithms ---
 
@@ -148,6 +177,11 @@ FUSEDLOSS_INLINE pack<float> log_series(pack<float> z) {
 FUSEDLOSS_INLINE pack<double> log_series(pack<double> z) {
     return polynomial(z, 0.6666666666666734, 0.3999999999941142, 0.28571428743616367, 0.22222198425668852,
                       0.18183572560454803, 0.1531383041777796, 0.1479822589961568);
+}
+
+FUSEDLOSS_INLINE pack<widened> log_series(pack<widened> z) {
+    return polynomial(z, 0.6666666667594316, 0.39999995561565255, 0.2857211531958411, 0.22175942117628186,
+                      0.19587584371710237);
 }
 
 // x = 2^k m with 1/sqrt2 <= m < sqrt2, for normal x > 0.
@@ -201,6 +235,7 @@ FUSEDLOSS_INLINE pack<T> log_any(pack<T> x) {
 // log(inf) = inf, NaN stays NaN.
 FUSEDLOSS_INLINE pack<float> log(pack<float> x) { return log_any(x); }
 FUSEDLOSS_OUTLINE pack<double> log(pack<double> x) { return log_any(x); }
+FUSEDLOSS_INLINE pack<widened> log(pack<widened> x) { return log_any(x); }
 
 template <class T>
 FUSEDLOSS_INLINE pack<T> log1p_any(pack<T> x) {
@@ -210,6 +245,7 @@ FUSEDLOSS_INLINE pack<T> log1p_any(pack<T> x) {
 // Max error 1 ULP (float), 1 ULP (double). log1p(+-0) = +-0, log1p(-1) = -inf, NaN below, log1p(inf) = inf.
 FUSEDLOSS_INLINE pack<float> log1p(pack<float> x) { return log1p_any(x); }
 FUSEDLOSS_OUTLINE pack<double> log1p(pack<double> x) { return log1p_any(x); }
+FUSEDLOSS_OUTLINE pack<widened> log1p(pack<widened> x) { return log1p_any(x); }
 
 // --- logistic functions ---
 
@@ -226,6 +262,12 @@ FUSEDLOSS_INLINE pack<double> log1p_series(pack<double> u) {
                       -0.005547328036784677, 0.001597124059502448, -0.0002920403042290586,
                       2.5356066226301087e-05);
 }
+FUSEDLOSS_INLINE pack<widened> log1p_series(pack<widened> u) {
+    return two_chains(u, -0.4999999999722422, 0.3333333303829412, -0.2499998895489957, 0.19999789157961376,
+                      -0.16664250780578033, 0.1426749676319226, -0.12404155451141455, 0.10744940578896525,
+                      -0.08953822336625321, 0.06801360503857352, -0.04404811945382839, 0.022567987621024164,
+                      -0.008367358600715077, 0.0019649729295134017, -0.00021732715343575503);
+}
 // log(1 + e) for 0 <= e <= 1.
 template <class T>
 FUSEDLOSS_INLINE pack<T> log_of_one_plus(pack<T> e) {
@@ -235,7 +277,7 @@ FUSEDLOSS_INLINE pack<T> log_of_one_plus(pack<T> e) {
 template <class T>
 FUSEDLOSS_INLINE pack<T> reciprocal_of_one_plus(pack<T> e) {
     const pack<T> s = 1.0 / (1.0 + e);
-    return fma(s, fma(-e, s, 1.0 - s), s);
+    return spare_digits<T> ? s : fma(s, fma(-e, s, 1.0 - s), s);
 }
 
 template <class T>
@@ -246,7 +288,7 @@ struct logistic_terms {
 // m + log(1 + e) where m = 0 or e = e^-m, with series = log1p_series(e).
 template <class T>
 FUSEDLOSS_INLINE pack<T> softplus_sum(pack<T> m, pack<T> e, pack<T> series) {
-    if constexpr (sizeof(T) == 4 && has_fma) {
+    if constexpr (spare_digits<T> || (sizeof(T) == 4 && has_fma)) {
         return m + fma(e * e, series, e);
     } else {
         // Keeping what m + e rounds off saves half a ULP. Where m is infinite that is NaN, which max drops.
@@ -258,7 +300,7 @@ template <class T>
 FUSEDLOSS_INLINE logistic_terms<pack<T>> logistic_any(pack<T> x) {
     const pack<T> e = exp_minus(abs(x)), series = log1p_series(e), zero(0.0);
     const pack<T> larger = reciprocal_of_one_plus(e), smaller = e * larger;
-    const auto negative = as_bits(x) < bits<T>(0);
+    const auto negative = is_negative(x);
     return {select(negative, smaller, larger), select(negative, larger, smaller),
             softplus_sum(max(zero, x), e, series), softplus_sum(-min(zero, x), e, series)};
 }
@@ -266,10 +308,13 @@ FUSEDLOSS_INLINE logistic_terms<pack<T>> logistic_any(pack<T> x) {
 // softplus 1.8 [1.9] ULP (float), 1.8 [2.1] ULP (double). Exact limits at +-inf, NaN stays NaN.
 FUSEDLOSS_INLINE logistic_terms<pack<float>> logistic(pack<float> x) { return logistic_any(x); }
 FUSEDLOSS_OUTLINE logistic_terms<pack<double>> logistic(pack<double> x) { return logistic_any(x); }
+FUSEDLOSS_INLINE logistic_terms<pack<widened>> logistic(pack<widened> x) { return logistic_any(x); }
 FUSEDLOSS_INLINE pack<float> sigmoid(pack<float> x) { return logistic_any(x).sigmoid; }
 FUSEDLOSS_OUTLINE pack<double> sigmoid(pack<double> x) { return logistic_any(x).sigmoid; }
+FUSEDLOSS_INLINE pack<widened> sigmoid(pack<widened> x) { return logistic_any(x).sigmoid; }
 FUSEDLOSS_INLINE pack<float> softplus(pack<float> x) { return logistic_any(x).softplus; }
 FUSEDLOSS_OUTLINE pack<double> softplus(pack<double> x) { return logistic_any(x).softplus; }
+FUSEDLOSS_OUTLINE pack<widened> softplus(pack<widened> x) { return logistic_any(x).softplus; }
 
 // (tanh(x) / x - 1) / z where z = x^2 <= 0.7^2.
 FUSEDLOSS_INLINE pack<float> tanh_series(pack<float> z) {
@@ -306,18 +351,29 @@ FUSEDLOSS_INLINE pack<double> log_cosh_series(pack<double> z) {
         -1.7825979294165349e-07, 4.6091814454678644e-08, -8.27719070143692e-09, 7.478407799076649e-10);
 }
 
+// log(cosh(x + x_lo)) for |x_lo| <= ulp(x), finite where x is.
 template <class T>
-FUSEDLOSS_INLINE pack<T> log_cosh_any(pack<T> x) {
+FUSEDLOSS_INLINE pack<T> log_cosh_sum(pack<T> x, pack<T> x_lo) {
     using F = format<T>;
     const pack<T> a = abs(x), e = exp_minus(a + a), z = x * x, z_lo = fma(x, x, -z);
-    const pack<T> small = fma(pack<T>(0.5), z, fma(z, z * log_cosh_series(z), 0.5 * z_lo));
-    const pack<T> large = (a - F::ln2) + (log_of_one_plus(e) - F::ln2_rest);
+    const pack<T> small = fma(pack<T>(0.5), z, fma(z, z * log_cosh_series(z), fma(x, x_lo, 0.5 * z_lo)));
+    const pack<T> large = (a - F::ln2) + (log_of_one_plus(e) + (times_sign(x_lo, x) - F::ln2_rest));
     return select(a < pack<T>(1.0), small, large);
+}
+template <class T>
+FUSEDLOSS_INLINE pack<T> log_cosh_any(pack<T> x) {
+    return log_cosh_sum(x, pack<T>(0.0));
 }
 // log(cosh(x)), x^2 / 2 near 0. Max error 1.1 [1.5] ULP (float), 1.1 [1.5] ULP (double).
 // log_cosh(+-inf) = inf, NaN stays NaN.
 FUSEDLOSS_INLINE pack<float> log_cosh(pack<float> x) { return log_cosh_any(x); }
 FUSEDLOSS_OUTLINE pack<double> log_cosh(pack<double> x) { return log_cosh_any(x); }
+// The same of an unevaluated sum, whose second part means nothing where the first is infinite.
+template <class T>
+FUSEDLOSS_INLINE pack<T> log_cosh(pack<T> x, pack<T> x_lo) {
+    const pack<T> a = abs(x);
+    return select(a < pack<T>(__builtin_inf()), log_cosh_sum(x, x_lo), a);
+}
 
 // --- arc tangent ---
 

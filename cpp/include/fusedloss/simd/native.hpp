@@ -1,6 +1,6 @@
 // The few operations GCC/Clang vector extensions cannot spell, or not well: broadcast, fused multiply-add,
-// square root, minimum and maximum, non-temporal stores and half-precision conversion. Everything else in the
-// library is written with the vector extensions and holds on any target.
+// square root, minimum and maximum, any lane, non-temporal stores and half-precision conversion. Everything
+// else in the library is written with the vector extensions and holds on any target.
 #pragma once
 
 #include <cstddef>
@@ -27,11 +27,22 @@ template <>
 struct lane<double> {
     using integer = std::int64_t;
 };
+// A float in the lane of a double: it has digits to spare, and its functions (math.hpp) are as short as 2^-43
+// of relative error allows.
+struct widened {
+    double value;
+    FUSEDLOSS_INLINE constexpr widened(double v) : value(v) {}
+    FUSEDLOSS_INLINE constexpr operator double() const { return value; }
+};
+template <>
+struct lane<widened> : lane<double> {};
 
 template <class T>
 struct native_vector {
     typedef T type __attribute__((vector_size(FUSEDLOSS_NATIVE_BYTES)));
 };
+template <>
+struct native_vector<widened> : native_vector<double> {};
 template <class T>
 using native = typename native_vector<T>::type;
 
@@ -52,6 +63,14 @@ FUSEDLOSS_INLINE V native_min(V a, V b) {
 template <class V>
 FUSEDLOSS_INLINE V native_max(V a, V b) {
     return a > b ? a : b;
+}
+// Whether a mask has a lane set.
+template <class Mask>
+FUSEDLOSS_INLINE bool native_any(Mask m) {
+    std::uint64_t half[2];
+    static_assert(sizeof half == sizeof m);
+    std::memcpy(half, &m, sizeof half);
+    return (half[0] | half[1]) != 0;
 }
 #endif
 
@@ -92,6 +111,17 @@ FUSEDLOSS_INLINE native<double> native_max(native<double> a, native<double> b) {
     return FUSEDLOSS_X86(max, pd)(a, b);
 }
 #endif
+// Whether a mask has a lane set.
+template <class Mask>
+FUSEDLOSS_INLINE bool native_any(Mask m) {
+#if FUSEDLOSS_NATIVE_BYTES == 64
+    return _mm512_test_epi32_mask((__m512i)m, (__m512i)m) != 0;
+#elif FUSEDLOSS_NATIVE_BYTES == 32
+    return !_mm256_testz_si256((__m256i)m, (__m256i)m);
+#else
+    return _mm_movemask_epi8((__m128i)m) != 0;
+#endif
+}
 FUSEDLOSS_INLINE void native_stream(float* p, native<float> a) { FUSEDLOSS_X86(stream, ps)(p, a); }
 FUSEDLOSS_INLINE void native_stream(double* p, native<double> a) { FUSEDLOSS_X86(stream, pd)(p, a); }
 FUSEDLOSS_INLINE void stream_fence() { _mm_sfence(); }

@@ -193,6 +193,8 @@ template <>
 struct sign_bit<double> {
     static constexpr std::int64_t value = INT64_MIN;
 };
+template <>
+struct sign_bit<widened> : sign_bit<double> {};
 
 template <class T>
 FUSEDLOSS_INLINE pack<T> abs(pack<T> a) {
@@ -202,6 +204,16 @@ template <class T>
 FUSEDLOSS_INLINE pack<T> copysign(pack<T> magnitude, pack<T> sign) {
     const bits<T> s(sign_bit<T>::value);
     return from_bits((as_bits(magnitude) & bits<T>(~sign_bit<T>::value)) | (as_bits(sign) & s));
+}
+// Whether the sign bit is set, also of -0 and NaN.
+template <class T>
+FUSEDLOSS_INLINE mask<T> is_negative(pack<T> a) {
+    return as_bits(a) < bits<T>(0);
+}
+// a, negated where `sign` is negative.
+template <class T>
+FUSEDLOSS_INLINE pack<T> times_sign(pack<T> a, pack<T> sign) {
+    return from_bits(as_bits(a) ^ (as_bits(sign) & bits<T>(sign_bit<T>::value)));
 }
 // NaN in either argument gives b: put the argument that may be NaN second.
 template <class T>
@@ -222,9 +234,7 @@ template <class T>
 FUSEDLOSS_INLINE bool any(mask<T> m) {
     typename mask<T>::integer o = m.part[0];
     for (int i = 1; i < mask<T>::parts; ++i) o |= m.part[i];
-    typename lane<T>::integer r = 0;
-    for (std::size_t i = 0; i < sizeof o / sizeof r; ++i) r |= o[i];
-    return r != 0;
+    return native_any(o);
 }
 
 // -1, 0 or 1 with sign(0) = 0; NaN stays NaN.
@@ -243,6 +253,17 @@ FUSEDLOSS_INLINE pack<double> load_widened(const float* p) {
 FUSEDLOSS_INLINE void store_narrowed(float* p, pack<double> a) {
     for (int i = 0; i < pack<double>::parts; ++i)
         native_narrow(p + i * (pack<double>::lanes / pack<double>::parts), a.part[i]);
+}
+
+FUSEDLOSS_INLINE pack<double> as_double(pack<widened> a) {
+    pack<double> r;
+    std::memcpy(&r, &a, sizeof r);
+    return r;
+}
+FUSEDLOSS_INLINE pack<widened> as_widened(pack<double> a) {
+    pack<widened> r;
+    std::memcpy(&r, &a, sizeof r);
+    return r;
 }
 
 // A function of doubles applied to floats: exact where the double result is accurate to a few ULP.

@@ -252,4 +252,21 @@ FUSEDLOSS_INLINE extended digamma(extended x) {
     return first_order(digamma_sum(x.hi), u * u + v * (1.0 + v * (0.5 + v * (1.0 / 6))), x);
 }
 
+// --- what widened floats leave to doubles ---
+
+#define FUSEDLOSS_AS_DOUBLE(function) \
+    FUSEDLOSS_INLINE pack<widened> function(pack<widened> x) { return as_widened(function(as_double(x))); }
+FUSEDLOSS_AS_DOUBLE(tanh)
+FUSEDLOSS_AS_DOUBLE(log_cosh)
+FUSEDLOSS_AS_DOUBLE(atan)
+FUSEDLOSS_AS_DOUBLE(erf)
+FUSEDLOSS_AS_DOUBLE(log_ndtr)
+FUSEDLOSS_AS_DOUBLE(ndtr_ratio)
+FUSEDLOSS_AS_DOUBLE(lgamma)
+FUSEDLOSS_AS_DOUBLE(digamma)
+#undef FUSEDLOSS_AS_DOUBLE
+FUSEDLOSS_INLINE pack<widened> pow(pack<widened> x, pack<widened> y) {
+    return as_widened(pow(as_double(x), as_double(y)));
+}
+
 FUSEDLOSS_END
