@@ -111,9 +111,9 @@ struct tested {
         return x;
     }
 };
-using tested_widened = tested<double, pack<fusedloss::widened>>;
+using tested_wide_float = tested<double, pack<fusedloss::wide_float>>;
 // What doubles that only serve floats promise: 43 bits.
-constexpr double widened_ulp = 0x1p10;
+constexpr double wide_float_ulp = 0x1p10;
 
 struct bound {
     double with_fma, without_fma;
@@ -124,7 +124,7 @@ struct function {
     const char* name;
     tested<float> in_float;
     tested<double> in_double;
-    tested_widened in_widened;
+    tested_wide_float in_wide_float;
     double low, high;         // where nearly half of the random arguments fall evenly
     bool absolute_below_one;  // errors are in ULP of max(1, |f|)
 };
@@ -136,7 +136,7 @@ function row(const char* name, Kernel kernel, Reference reference, bound in_floa
     return {name,
             {kernel, reference, limit(in_float)},
             {kernel, reference, limit(in_double)},
-            {kernel, reference, widened_ulp},
+            {kernel, reference, wide_float_ulp},
             low,
             high,
             absolute_below_one};
@@ -346,7 +346,7 @@ int main() {
     for (const function& f : functions) {
         report(f.name, "float", check_float(f), f.in_float.max_ulp);
         report(f.name, "double", check_double(f, f.in_double), f.in_double.max_ulp);
-        report(f.name, "widened", check_double(f, f.in_widened), f.in_widened.max_ulp);
+        report(f.name, "wide_float", check_double(f, f.in_wide_float), f.in_wide_float.max_ulp);
     }
     report("pow", "float", check_pow<float>(1 << 22), 0.51);
     report("pow", "double", check_pow<double>(1 << 20), 1.1);

@@ -33,12 +33,12 @@ struct number<extended> {
     static FUSEDLOSS_INLINE pack<double> rounded(extended a) { return round_to_double(a); }
 };
 template <>
-struct number<pack<widened>> {
+struct number<pack<wide_float>> {
     using scalar = double;
-    static FUSEDLOSS_INLINE pack<widened> read(const void* p, std::size_t i) {
-        return as_widened(number<pack<double>>::read(p, i));
+    static FUSEDLOSS_INLINE pack<wide_float> read(const void* p, std::size_t i) {
+        return as_wide_float(number<pack<double>>::read(p, i));
     }
-    static FUSEDLOSS_INLINE pack<double> rounded(pack<widened> a) { return as_double(a); }
+    static FUSEDLOSS_INLINE pack<double> rounded(pack<wide_float> a) { return as_double(a); }
 };
 
 template <class T>
@@ -133,7 +133,7 @@ constexpr kernel_entry make_kernels() {
     // Where float64 data have a kernel of their own, this one serves float32 data alone.
     constexpr bool own = Loss::traits.compute == arithmetic::extended;
     if constexpr (own && !FUSEDLOSS_COMPACT)
-        fill_kernels<Loss, pack<widened>>(entry.run[in_double]);
+        fill_kernels<Loss, pack<wide_float>>(entry.run[in_double]);
     else
         fill_kernels<Loss, pack<double>>(entry.run[in_double]);
     if constexpr (own) fill_kernels<Loss, extended>(entry.run[in_extended]);

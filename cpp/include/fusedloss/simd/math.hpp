@@ -44,12 +44,12 @@ struct format<double> {
     static constexpr std::int64_t sqrt_half_bits = 0x3fe6a09e667f3bcd;
 };
 template <>
-struct format<widened> : format<double> {};
+struct format<wide_float> : format<double> {};
 // Whether the last digits of T do not count: a float needs little more than half of a double.
 template <class T>
 inline constexpr bool spare_digits = false;
 template <>
-inline constexpr bool spare_digits<widened> = true;
+inline constexpr bool spare_digits<wide_float> = true;
 
 inline constexpr double log2_e = 0x1.71547652b82fep0;
 
@@ -87,7 +87,7 @@ FUSEDLOSS_INLINE pack<double> exp_series(pack<double> r) {
                       2.755722622862073e-06, 2.763183138487133e-07, 2.5114894431702107e-08);
 }
 
-FUSEDLOSS_INLINE pack<widened> exp_series(pack<widened> r) {
+FUSEDLOSS_INLINE pack<wide_float> exp_series(pack<wide_float> r) {
     return two_chains(r, 0.4999999999980571, 0.16666666666796473, 0.041666666890193896, 0.008333333277915791,
                       0.0013888821540309164, 0.00019841320007331996, 2.487629864663399e-05,
                       2.7576043550993657e-06);
@@ -136,7 +136,7 @@ FUSEDLOSS_INLINE pack<T> exp_sum(pack<T> x, pack<T> x_lo) {
 // Max error 1 ULP (float), 1 ULP (double), subnormals included. exp(-inf) = 0, NaN stays NaN.
 FUSEDLOSS_INLINE pack<float> exp(pack<float> x) { return exp_sum(x, pack<float>(0.0)); }
 FUSEDLOSS_OUTLINE pack<double> exp(pack<double> x) { return exp_sum(x, pack<double>(0.0)); }
-FUSEDLOSS_INLINE pack<widened> exp(pack<widened> x) { return exp_sum(x, pack<widened>(0.0)); }
+FUSEDLOSS_INLINE pack<wide_float> exp(pack<wide_float> x) { return exp_sum(x, pack<wide_float>(0.0)); }
 
 // e^-a for a >= 0, the common part of everything logistic: as exp, with one sign to care for.
 template <class T>
@@ -166,7 +166,7 @@ FUSEDLOSS_INLINE pack<T> expm1_any(pack<T> x) {
 // Max error 1 [1.2] ULP (float), 1.2 ULP (double). expm1(+-0) = +-0, expm1(-inf) = -1, NaN stays NaN.
 FUSEDLOSS_INLINE pack<float> expm1(pack<float> x) { return expm1_any(x); }
 FUSEDLOSS_OUTLINE pack<double> expm1(pack<double> x) { return expm1_any(x); }
-FUSEDLOSS_OUTLINE pack<widened> expm1(pack<widened> x) { return expm1_any(x); }
+FUSEDLOSS_OUTLINE pack<wide_float> expm1(pack<wide_float> x) { return expm1_any(x); }
 
 // --- logarithms ---
 
@@ -179,7 +179,7 @@ FUSEDLOSS_INLINE pack<double> log_series(pack<double> z) {
                       0.18183572560454803, 0.1531383041777796, 0.1479822589961568);
 }
 
-FUSEDLOSS_INLINE pack<widened> log_series(pack<widened> z) {
+FUSEDLOSS_INLINE pack<wide_float> log_series(pack<wide_float> z) {
     return polynomial(z, 0.6666666667594316, 0.39999995561565255, 0.2857211531958411, 0.22175942117628186,
                       0.19587584371710237);
 }
@@ -235,7 +235,7 @@ FUSEDLOSS_INLINE pack<T> log_any(pack<T> x) {
 // log(inf) = inf, NaN stays NaN.
 FUSEDLOSS_INLINE pack<float> log(pack<float> x) { return log_any(x); }
 FUSEDLOSS_OUTLINE pack<double> log(pack<double> x) { return log_any(x); }
-FUSEDLOSS_INLINE pack<widened> log(pack<widened> x) { return log_any(x); }
+FUSEDLOSS_INLINE pack<wide_float> log(pack<wide_float> x) { return log_any(x); }
 
 template <class T>
 FUSEDLOSS_INLINE pack<T> log1p_any(pack<T> x) {
@@ -245,7 +245,7 @@ FUSEDLOSS_INLINE pack<T> log1p_any(pack<T> x) {
 // Max error 1 ULP (float), 1 ULP (double). log1p(+-0) = +-0, log1p(-1) = -inf, NaN below, log1p(inf) = inf.
 FUSEDLOSS_INLINE pack<float> log1p(pack<float> x) { return log1p_any(x); }
 FUSEDLOSS_OUTLINE pack<double> log1p(pack<double> x) { return log1p_any(x); }
-FUSEDLOSS_OUTLINE pack<widened> log1p(pack<widened> x) { return log1p_any(x); }
+FUSEDLOSS_OUTLINE pack<wide_float> log1p(pack<wide_float> x) { return log1p_any(x); }
 
 // --- logistic functions ---
 
@@ -262,7 +262,7 @@ FUSEDLOSS_INLINE pack<double> log1p_series(pack<double> u) {
                       -0.005547328036784677, 0.001597124059502448, -0.0002920403042290586,
                       2.5356066226301087e-05);
 }
-FUSEDLOSS_INLINE pack<widened> log1p_series(pack<widened> u) {
+FUSEDLOSS_INLINE pack<wide_float> log1p_series(pack<wide_float> u) {
     return two_chains(u, -0.4999999999722422, 0.3333333303829412, -0.2499998895489957, 0.19999789157961376,
                       -0.16664250780578033, 0.1426749676319226, -0.12404155451141455, 0.10744940578896525,
                       -0.08953822336625321, 0.06801360503857352, -0.04404811945382839, 0.022567987621024164,
@@ -308,13 +308,13 @@ FUSEDLOSS_INLINE logistic_terms<pack<T>> logistic_any(pack<T> x) {
 // softplus 1.8 [1.9] ULP (float), 1.8 [2.1] ULP (double). Exact limits at +-inf, NaN stays NaN.
 FUSEDLOSS_INLINE logistic_terms<pack<float>> logistic(pack<float> x) { return logistic_any(x); }
 FUSEDLOSS_OUTLINE logistic_terms<pack<double>> logistic(pack<double> x) { return logistic_any(x); }
-FUSEDLOSS_INLINE logistic_terms<pack<widened>> logistic(pack<widened> x) { return logistic_any(x); }
+FUSEDLOSS_INLINE logistic_terms<pack<wide_float>> logistic(pack<wide_float> x) { return logistic_any(x); }
 FUSEDLOSS_INLINE pack<float> sigmoid(pack<float> x) { return logistic_any(x).sigmoid; }
 FUSEDLOSS_OUTLINE pack<double> sigmoid(pack<double> x) { return logistic_any(x).sigmoid; }
-FUSEDLOSS_INLINE pack<widened> sigmoid(pack<widened> x) { return logistic_any(x).sigmoid; }
+FUSEDLOSS_INLINE pack<wide_float> sigmoid(pack<wide_float> x) { return logistic_any(x).sigmoid; }
 FUSEDLOSS_INLINE pack<float> softplus(pack<float> x) { return logistic_any(x).softplus; }
 FUSEDLOSS_OUTLINE pack<double> softplus(pack<double> x) { return logistic_any(x).softplus; }
-FUSEDLOSS_OUTLINE pack<widened> softplus(pack<widened> x) { return logistic_any(x).softplus; }
+FUSEDLOSS_OUTLINE pack<wide_float> softplus(pack<wide_float> x) { return logistic_any(x).softplus; }
 
 // (tanh(x) / x - 1) / z where z = x^2 <= 0.7^2.
 FUSEDLOSS_INLINE pack<float> tanh_series(pack<float> z) {

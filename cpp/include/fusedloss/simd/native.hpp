@@ -29,20 +29,20 @@ struct lane<double> {
 };
 // A float in the lane of a double: it has digits to spare, and its functions (math.hpp) are as short as 2^-43
 // of relative error allows.
-struct widened {
+struct wide_float {
     double value;
-    FUSEDLOSS_INLINE constexpr widened(double v) : value(v) {}
+    FUSEDLOSS_INLINE constexpr wide_float(double v) : value(v) {}
     FUSEDLOSS_INLINE constexpr operator double() const { return value; }
 };
 template <>
-struct lane<widened> : lane<double> {};
+struct lane<wide_float> : lane<double> {};
 
 template <class T>
 struct native_vector {
     typedef T type __attribute__((vector_size(FUSEDLOSS_NATIVE_BYTES)));
 };
 template <>
-struct native_vector<widened> : native_vector<double> {};
+struct native_vector<wide_float> : native_vector<double> {};
 template <class T>
 using native = typename native_vector<T>::type;
 

@@ -194,7 +194,7 @@ struct sign_bit<double> {
     static constexpr std::int64_t value = INT64_MIN;
 };
 template <>
-struct sign_bit<widened> : sign_bit<double> {};
+struct sign_bit<wide_float> : sign_bit<double> {};
 
 template <class T>
 FUSEDLOSS_INLINE pack<T> abs(pack<T> a) {
@@ -255,13 +255,13 @@ FUSEDLOSS_INLINE void store_narrowed(float* p, pack<double> a) {
         native_narrow(p + i * (pack<double>::lanes / pack<double>::parts), a.part[i]);
 }
 
-FUSEDLOSS_INLINE pack<double> as_double(pack<widened> a) {
+FUSEDLOSS_INLINE pack<double> as_double(pack<wide_float> a) {
     pack<double> r;
     std::memcpy(&r, &a, sizeof r);
     return r;
 }
-FUSEDLOSS_INLINE pack<widened> as_widened(pack<double> a) {
-    pack<widened> r;
+FUSEDLOSS_INLINE pack<wide_float> as_wide_float(pack<double> a) {
+    pack<wide_float> r;
     std::memcpy(&r, &a, sizeof r);
     return r;
 }

@@ -252,10 +252,12 @@ FUSEDLOSS_INLINE extended digamma(extended x) {
     return first_order(digamma_sum(x.hi), u * u + v * (1.0 + v * (0.5 + v * (1.0 / 6))), x);
 }
 
-// --- what widened floats leave to doubles ---
+// --- what wide floats leave to doubles ---
 
-#define FUSEDLOSS_AS_DOUBLE(function) \
-    FUSEDLOSS_INLINE pack<widened> function(pack<widened> x) { return as_widened(function(as_double(x))); }
+#define FUSEDLOSS_AS_DOUBLE(function)                                \
+    FUSEDLOSS_INLINE pack<wide_float> function(pack<wide_float> x) { \
+        return as_wide_float(function(as_double(x)));                \
+    }
 FUSEDLOSS_AS_DOUBLE(tanh)
 FUSEDLOSS_AS_DOUBLE(log_cosh)
 FUSEDLOSS_AS_DOUBLE(atan)
@@ -265,8 +267,8 @@ FUSEDLOSS_AS_DOUBLE(ndtr_ratio)
 FUSEDLOSS_AS_DOUBLE(lgamma)
 FUSEDLOSS_AS_DOUBLE(digamma)
 #undef FUSEDLOSS_AS_DOUBLE
-FUSEDLOSS_INLINE pack<widened> pow(pack<widened> x, pack<widened> y) {
-    return as_widened(pow(as_double(x), as_double(y)));
+FUSEDLOSS_INLINE pack<wide_float> pow(pack<wide_float> x, pack<wide_float> y) {
+    return as_wide_float(pow(as_double(x), as_double(y)));
 }
 
 FUSEDLOSS_END
