@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -103,7 +103,7 @@ def show_config() -> dict[str, Any]:
     """
     return {
         "version": _core.__version__,
-        "python": platform.python_version(),
+        "python": ".".join(map(str, sys.version_info[:3])),
         "numpy": np.__version__,
         "compiler": _core.compiler(),
         "isa": get_isa(),
