@@ -11,15 +11,13 @@ import argparse
 import ctypes
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fusedloss as fl
-import numpy as np
 import report
-import run
 from floors import compile_library
+from workloads import Calls, Workload, family_of, mean_loss
 
 SHORT, LONG = 1024, 7168  # whole chunks within one block
 
@@ -46,17 +44,12 @@ class Stepper:
 
 
 def per_16_elements(name: str, level: str, stepper: Stepper) -> float:
-    """Instructions that 16 more elements take."""
-    loss, case = run.fl_loss(name), run.case_of(name)
+    """Instructions that 16 more elements take, or one more row of 16 classes."""
     fl.set_isa(level)
-    counts = []
-    for size in (SHORT, LONG):
-        arrays = run.arrays_of(name, size)
-        outs = tuple([np.empty_like(arrays[trained]) for trained in loss.trains])
-        out = outs if len(outs) > 1 else outs[0]
-        call = partial(loss.value_and_grad, *arrays.values(), out=out, n_threads=1, **case.params)
-        counts.append(stepper.count(call))
-    return (counts[1] - counts[0]) / (LONG - SHORT) * 16
+    shapes = [(size // 16, 16) if family_of(name) == "rows" else (size,) for size in (SHORT, LONG)]
+    trained = mean_loss(name).trains
+    short, long = (stepper.count(Calls(Workload(name, shape), trained, n_threads=1).reused) for shape in shapes)
+    return (long - short) / (LONG - SHORT) * 16
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -64,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("losses", nargs="*", metavar="LOSS", help="by default those with a stated goal")
     parser.add_argument("--all", action="store_true", help="every loss")
     chosen = parser.parse_args(arguments)
-    names = [loss.name for loss in fl.losses()] if chosen.all else chosen.losses or list(report.GOALS)
+    names = [loss.name for loss in fl.losses()] if chosen.all else chosen.losses or [*report.GOALS, *report.ROW_GOALS]
     levels = [level for level, supported in fl.show_config()["isa_levels"].items() if supported]
     stepper = Stepper()
     body = [[name, *(f"{per_16_elements(name, level, stepper):.1f}" for level in levels)] for name in names]

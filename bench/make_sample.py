@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
-from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -53,13 +53,22 @@ def diabetes() -> dict[str, np.ndarray]:
     }
 
 
+def digits() -> dict[str, np.ndarray]:
+    features, digit = load_digits(return_X_y=True)
+    fitted, unseen, fitted_digit, unseen_digit = train_test_split(
+        features, digit, test_size=0.5, stratify=digit, random_state=SEED
+    )
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(fitted, fitted_digit)
+    return {"scores": stored(model.decision_function(unseen)), "digit": unseen_digit.astype(np.uint8)}
+
+
 def stored(predictions: np.ndarray) -> np.ndarray:
     """Rounded, so that another BLAS gives the same file."""
     return predictions.round(4).astype(np.float32)
 
 
 if __name__ == "__main__":
-    for make in (breast_cancer, diabetes):
+    for make in (breast_cancer, diabetes, digits):
         path = FOLDER / f"{make.__name__}.npz"
         np.savez_compressed(path, **make())
         print(f"{path.name}: {path.stat().st_size} bytes")

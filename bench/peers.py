@@ -1,7 +1,7 @@
 """The same losses by other means: PyTorch, JAX with Optax, NumPy, numexpr, scikit-learn.
 
-Every peer computes the mean of a loss and, if asked, the gradient in the arguments a field trains. The harness refuses
-to time one that disagrees with fusedloss.
+Every peer computes the mean of a loss and, if asked, the gradient in the arguments a field trains; the class axis is 1.
+The harness refuses to time one that disagrees with fusedloss.
 """
 
 from __future__ import annotations
@@ -132,6 +132,26 @@ FORMULAS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+# Value per row of class scores, in what PyTorch and JAX evaluate along axis 1.
+ROW_FORMULAS: dict[str, str] = {
+    "cross_entropy": "-pick(log_softmax(x), t)",
+    "selected_log_prob": "pick(log_softmax(x), t)",
+    "nll_loss": "-pick(x, t)",
+    "categorical_cross_entropy": "-log(pick(x, t))",
+    "softmax_focal_loss": "-((1 - exp(pick(log_softmax(x), t))) ** gamma) * pick(log_softmax(x), t)",
+    "poly1_cross_entropy": "epsilon * (1 - exp(pick(log_softmax(x), t))) - pick(log_softmax(x), t)",
+    "generalized_cross_entropy": "(1 - exp(q * pick(log_softmax(x), t))) / q",
+    "brier_loss": "total(exp(log_softmax(x)) ** 2) - 2 * exp(pick(log_softmax(x), t)) + 1",
+    "kl_div_with_logits": "total(t * (log(t) - log_softmax(x)))",
+    "reverse_kl_div_with_logits": "total(exp(log_softmax(x)) * (log_softmax(x) - log(t)))",
+    "distillation_loss": (
+        "temperature ** 2 * total(exp(log_softmax(t / temperature))"
+        " * (log_softmax(t / temperature) - log_softmax(x / temperature)))"
+    ),
+    "softmax_entropy": "-total(exp(log_softmax(x)) * log_softmax(x))",
+    "zlpr_loss": "log1p(total((1 - t) * exp(x))) + log1p(total(t * exp(-x)))",
+}
+
 _SHORT = {"input": "x", "target": "t"}
 _FUNCTIONS = ("abs", "exp", "log", "log1p", "sqrt", "tanh", "where")
 
@@ -149,25 +169,60 @@ def _texts(task: Task) -> tuple[str, ...] | None:
 
 def _function(text: str, task: Task, library: Any) -> Callable[..., Any]:
     """A formula as a function of the arrays, in terms of a library's functions."""
-    names = {name: getattr(library, name) for name in _FUNCTIONS}
+    names = {name: getattr(library, name) for name in _FUNCTIONS} | _row_functions(library)
     function: Callable[..., Any] = eval(f"lambda {', '.join(_arguments(task))}: {text}", {**names, **task.params})
     return function
+
+
+def _row_functions(library: Any) -> dict[str, Callable[..., Any]]:
+    if library.__name__ == "torch":
+        return {
+            "log_softmax": lambda x: library.log_softmax(x, 1),
+            "pick": lambda x, t: x.gather(1, t[:, None])[:, 0],
+            "total": lambda x: x.sum(1),
+        }
+    if library.__name__ == "jax.numpy":
+        from jax import nn
+
+        return {
+            "log_softmax": lambda x: nn.log_softmax(x, 1),
+            "pick": lambda x, t: library.take_along_axis(x, t[:, None], 1)[:, 0],
+            "total": lambda x: x.sum(1),
+        }
+    return {}
 
 
 def _mean(task: Task, own: Mapping[str, Callable[..., Any]], library: Any) -> Callable[..., Any] | None:
     """The mean loss as a function of the arrays: the library's own loss if it has one, else its formula."""
     if task.loss in own:
         return partial(own[task.loss], **task.params)
-    if task.loss not in FORMULAS:
+    text = ROW_FORMULAS.get(task.loss) or FORMULAS.get(task.loss, ("",))[0]
+    if not text:
         return None
-    per_element = _function(FORMULAS[task.loss][0], task, library)
+    per_element = _function(text, task, library)
     return lambda *arrays: per_element(*arrays).mean()
 
 
 # ---- NumPy, numexpr, scikit-learn -----------------------------------------------------------------------
 
 
+def _numpy_cross_entropy(x: np.ndarray, t: np.ndarray, trained: bool) -> tuple[Any, tuple[Any, ...]]:
+    index = t[:, None]
+    shifted = x - x.max(axis=1, keepdims=True)
+    p = np.exp(shifted)
+    total = p.sum(axis=1, keepdims=True)
+    value = (np.log(total) - np.take_along_axis(shifted, index, 1)).mean()
+    if not trained:
+        return value, ()
+    p /= total
+    np.put_along_axis(p, index, np.take_along_axis(p, index, 1) - 1, 1)
+    p /= t.size
+    return value, (p,)
+
+
 def numpy(task: Task) -> Run | None:
+    if task.loss == "cross_entropy":
+        return partial(_numpy_cross_entropy, *task.arrays.values(), bool(task.trained))
     texts = _texts(task)
     if texts is None:
         return None
@@ -206,24 +261,26 @@ def numexpr(task: Task) -> Run | None:
     return run
 
 
-SKLEARN: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
-    "half_squared_error": lambda module, params: module.HalfSquaredError(),
-    "l1_loss": lambda module, params: module.AbsoluteError(),
-    "quantile_loss": lambda module, params: module.PinballLoss(quantile=params["quantile"]),
-    "poisson_nll_loss": lambda module, params: module.HalfPoissonLoss(),
-    "gamma_nll_loss": lambda module, params: module.HalfGammaLoss(),
-    "tweedie_nll_loss": lambda module, params: module.HalfTweedieLoss(power=params["power"]),
-    "binary_cross_entropy_with_logits": lambda module, params: module.HalfBinomialLoss(),
+SKLEARN: dict[str, Callable[[Any, Task], Any]] = {
+    "half_squared_error": lambda module, task: module.HalfSquaredError(),
+    "l1_loss": lambda module, task: module.AbsoluteError(),
+    "quantile_loss": lambda module, task: module.PinballLoss(quantile=task.params["quantile"]),
+    "poisson_nll_loss": lambda module, task: module.HalfPoissonLoss(),
+    "gamma_nll_loss": lambda module, task: module.HalfGammaLoss(),
+    "tweedie_nll_loss": lambda module, task: module.HalfTweedieLoss(power=task.params["power"]),
+    "binary_cross_entropy_with_logits": lambda module, task: module.HalfBinomialLoss(),
+    "cross_entropy": lambda module, task: module.HalfMultinomialLoss(n_classes=task.arrays["input"].shape[1]),
 }
 
 
 def sklearn(task: Task) -> Run | None:
-    """Its losses give the gradient of the sum, and one loss per element."""
-    if task.loss not in SKLEARN:
+    """Its losses give the gradient of the sum, and one loss per element or row."""
+    if task.loss not in SKLEARN or len(next(iter(task.arrays.values())).shape) > 2:
         return None
-    loss = SKLEARN[task.loss](importlib.import_module("sklearn._loss.loss"), task.params)
+    loss = SKLEARN[task.loss](importlib.import_module("sklearn._loss.loss"), task)
     raw, true = task.arrays.values()
-    options = {"y_true": true, "raw_prediction": raw, "n_threads": task.threads, "loss_out": np.empty_like(raw)}
+    true = true.astype(raw.dtype)
+    options = {"y_true": true, "raw_prediction": raw, "n_threads": task.threads, "loss_out": np.empty_like(true)}
     if not task.trained:
         return lambda: (loss.loss(**options).mean(), ())
     options["gradient_out"] = np.empty_like(raw)
@@ -233,6 +290,19 @@ def sklearn(task: Task) -> Run | None:
         return values.mean(), (gradient,)
 
     return run
+
+
+def log_loss(task: Task) -> Run | None:
+    """scikit-learn's metric, given the probabilities. It makes a dense array of the labels, so for few classes only."""
+    if task.loss != "cross_entropy" or task.trained:
+        return None
+    scores, labels = task.arrays.values()
+    if scores.ndim != 2 or scores.shape[1] > 100:
+        return None
+    metric = importlib.import_module("sklearn.metrics").log_loss
+    probabilities = importlib.import_module("scipy.special").softmax(scores, axis=1)
+    classes = np.arange(scores.shape[1])
+    return lambda: (metric(labels, probabilities, labels=classes), ())
 
 
 # ---- PyTorch --------------------------------------------------------------------------------------------
@@ -269,6 +339,14 @@ def _torch_losses() -> dict[str, Callable[..., Any]]:
         "hinge_embedding_loss": functional.hinge_embedding_loss,
         "margin_ranking_loss": functional.margin_ranking_loss,
         "bpr_loss": lambda positive, negative: -functional.logsigmoid(positive - negative).mean(),
+        "cross_entropy": functional.cross_entropy,
+        "nll_loss": functional.nll_loss,
+        "kl_div_with_logits": lambda x, t: (
+            functional.kl_div(functional.log_softmax(x, 1), t, reduction="none").sum(1).mean()
+        ),
+        "multi_margin_loss": functional.multi_margin_loss,
+        "multilabel_margin_loss": functional.multilabel_margin_loss,
+        "multilabel_soft_margin_loss": functional.multilabel_soft_margin_loss,
     }
 
 
@@ -276,7 +354,8 @@ def _torch_tensors(task: Task) -> list[Any]:
     import torch
 
     torch.set_num_threads(task.threads)
-    return [torch.from_numpy(array) for array in task.arrays.values()]
+    tensors = [torch.from_numpy(array) for array in task.arrays.values()]
+    return [tensor if tensor.is_floating_point() else tensor.long() for tensor in tensors]
 
 
 def torch_eager(task: Task) -> Run | None:
@@ -338,6 +417,7 @@ def _optax_losses() -> dict[str, Callable[..., Any]]:
             x, t, alpha=alpha, gamma=gamma
         ).mean(),
         "hinge_loss": lambda x, t, margin: optax.hinge_loss(x, t).mean(),
+        "cross_entropy": lambda x, t: optax.softmax_cross_entropy_with_integer_labels(x, t, axis=1).mean(),
     }
 
 
@@ -359,5 +439,6 @@ PEERS: dict[str, Callable[[Task], Run | None]] = {
     "numpy": numpy,
     "numexpr": numexpr,
     "sklearn": sklearn,
+    "log_loss": log_loss,
 }
 SLOW_TO_COMPILE = frozenset({"torch.compile"})

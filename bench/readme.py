@@ -7,13 +7,14 @@ Usage: python bench/readme.py          rewrites README.md
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import fusedloss as fl
+import report
 from fusedloss import cli
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -21,13 +22,36 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def losses_table() -> str:
-    """One row per loss: name, formula, what it has, other names."""
-    rows = ["| loss | formula | gradients | Hessian | also known as |", "|---|---|---|---|---|"]
+    """Per topic, one row per loss: name, formula, what it has, other names."""
+    by_topic: dict[str, list[fl.Loss[Any]]] = {}
     for loss in fl.losses():
-        formula = loss.formula.replace("``", "`").replace("|", "\\|")
-        gradients = ", ".join(loss.differentiable)
-        aliases = ", ".join(loss.aliases).replace("|", "\\|")
-        rows.append(f"| `{loss.name}` | {formula} | {gradients} | {'yes' if loss.has_hessian else ''} | {aliases} |")
+        by_topic.setdefault(loss.__module__, []).append(loss)
+    parts = []
+    for topic in sorted(by_topic):
+        heading = (sys.modules[topic].__doc__ or "").splitlines()[0].removesuffix(".").replace("``", "`")
+        parts += [
+            *(f"### {heading}", ""),
+            *("| loss | formula | gradients | Hessian | also known as |", "|---|---|---|---|---|"),
+            *map(_loss_row, by_topic[topic]),
+            "",
+        ]
+    return "\n".join(parts).rstrip()
+
+
+def _loss_row(loss: fl.Loss[Any]) -> str:
+    formula = loss.formula.replace("``", "`").replace("|", "\\|")
+    gradients = ", ".join(loss.differentiable)
+    aliases = ", ".join(loss.aliases).replace("|", "\\|")
+    return f"| `{loss.name}` | {formula} | {gradients} | {'yes' if loss.has_hessian else ''} | {aliases} |"
+
+
+def activations_table() -> str:
+    """One row per activation: name, formula, other names."""
+    rows = ["| activation | of | formula | also known as |", "|---|---|---|---|"]
+    for activation in fl.activations():
+        of = {"elementwise": "elements", "rows": "rows"}[activation.family]
+        formula = activation.formula.replace("``", "`").replace("|", "\\|")
+        rows.append(f"| `{activation.name}` | {of} | {formula} | {', '.join(activation.aliases)} |")
     return "\n".join(rows)
 
 
@@ -43,28 +67,34 @@ def evaluate_output() -> str:
 
 
 def speed_table() -> str:
-    """Value and gradient at the largest size measured, in all threads, beside the floor and the peers."""
-    with (RESULTS / "results.csv").open(newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["wants"] == "value+grad" and row["dtype"] == "float32"]
-    size, threads = max(int(row["size"]) for row in rows), max(int(row["threads"]) for row in rows)
-    peers = ("torch", "torch.compile", "jax.jit", "numpy")
+    """Value and gradient in all threads beside floor and peers, at the largest size and at every shape of scores."""
+    measured = report.select(report.read_csv(RESULTS / "results.csv"), wants="value+grad", dtype="float32")
+    elements, scores = (report.select(measured, family=family) for family in ("elementwise", "rows"))
+    size, threads = report.extent(elements)
+    peers = {"torch": "torch eager", "torch.compile": "torch.compile", "jax.jit": "jax.jit", "numpy": "NumPy"}
+    head = ["ns/element", "of memory speed", *(f"x {name}" for name in peers.values())]
     lines = [
         f"Value and gradient of {size:,} float32 elements with `out=` in {threads} threads: nanoseconds per element,",
         "what part that is of the speed at which memory allows the same reads and writes, and how many times faster",
         "than peers that compute the same in the same run. `bench/results/results.md` has the machine, the versions",
-        "and every table;",
-        "`python bench/run.py --focus` measures it again.",
-        "",
-        "| loss | ns/element | of memory speed | x torch eager | x torch.compile | x jax.jit | x NumPy |",
-        "|---|---|---|---|---|---|---|",
+        "and every table; `python bench/run.py --focus` measures it again.",
     ]
-    for row in rows:
-        if (int(row["size"]), int(row["threads"])) != (size, threads):
+    for title, rows in (
+        (["loss"], report.select(elements, size=size, threads=threads)),
+        (
+            ["class scores", "shape"],
+            [row for row in report.select(scores, threads=threads) if row["loss"] in report.ROW_GOALS],
+        ),
+    ):
+        if not rows:
             continue
-        ours = float(row["fusedloss_out"])
-        ratios = [f"{float(row[peer]) / ours:.1f}" if row.get(peer) else "" for peer in peers]
-        floor = f"{float(row['floor']) / ours:.2f}" if row.get("floor") else ""
-        lines.append(f"| `{row['loss']}` | {ours:.2f} | {floor} | {' | '.join(ratios)} |")
+        lines += ["", f"| {' | '.join([*title, *head])} |", "|---" * len([*title, *head]) + "|"]
+        for row in rows:
+            ours = row["fusedloss_out"]
+            names = [f"`{row['loss']}`", row["shape"].replace("x", " x ")][: len(title)]
+            ratios = [f"{row[peer] / ours:.1f}" if peer in row else "" for peer in peers]
+            floor = f"{row['floor'] / ours:.2f}" if "floor" in row else ""
+            lines.append(f"| {' | '.join([*names, f'{ours:.2f}', floor, *ratios])} |")
     return "\n".join(lines)
 
 
@@ -88,7 +118,13 @@ def accuracy_table() -> str:
     return "\n".join(parts)
 
 
-BLOCKS = {"evaluate": evaluate_output, "speed": speed_table, "accuracy": accuracy_table, "losses": losses_table}
+BLOCKS = {
+    "evaluate": evaluate_output,
+    "speed": speed_table,
+    "accuracy": accuracy_table,
+    "losses": losses_table,
+    "activations": activations_table,
+}
 
 
 def regenerated(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,8 +15,10 @@ import fusedloss as fl
 from peers import PEERS
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS", "FUSEDLOSS_NUM_THREADS")
-KEYS = ("loss", "dtype", "size", "threads", "wants", "bytes")
-OURS = ("fusedloss", "fusedloss_out", "floor", "in_cache", "float32_out")
+TEXTS = ("loss", "family", "dtype", "shape", "wants")
+COUNTS = ("size", "threads", "extra_bytes")
+KEYS = ("loss", "family", "dtype", "shape", "size", "threads", "wants", "bytes")
+OURS = ("fusedloss", "fusedloss_out", "floor", "in_cache", "float32_out", "extra_bytes")
 PACKAGES = ("numpy", "torch", "jax", "optax", "numexpr", "scikit-learn")
 
 Row = dict[str, Any]
@@ -43,6 +45,21 @@ GOALS = {
         TRANSCENDENTAL,
     ),
 }
+
+
+class RowGoal(NamedTuple):
+    """What is promised of a loss of class scores at every shape, in all threads."""
+
+    of_floor: float
+    over_torch: float
+    over_compiled: float
+    value_of_floor: float
+    value_over_torch: float
+    value_over_log_loss: float
+    extra_bytes: int
+
+
+ROW_GOALS = {"cross_entropy": RowGoal(0.7, 6.0, 4.0, 0.6, 4.0, 20.0, 10**6)}
 COMPUTE_BOUND = 0.85  # of the time in cache, where that and not memory is the floor
 OVER_COMPILED, OVER_COMPILED_ALLOCATING = 4.0, 2.5
 OVER_TORCH_IN_CACHE = 8.0
@@ -51,22 +68,51 @@ COMPILED = ("torch.compile", "jax.jit")
 
 def write(rows: Sequence[Row], folder: Path, *, seconds: float, rounds: int, load: float) -> None:
     """Writes results.csv, results.md and, with matplotlib, results.png."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_csv(rows, folder / "results.csv")
+    write_csv(rows, folder)
     chart = _draw(rows, folder / "results.png")
-    parts = [*_preface(seconds, rounds, load), *_largest(rows), *_goals(rows), *_halves(rows), *_smaller(rows)]
+    parts = _preface(seconds, rounds, load)
+    if elements := select(rows, family="elementwise"):
+        size, threads = extent(elements)
+        largest = select(elements, size=size, threads=threads)
+        parts += _timings(largest, f"{size:,} elements, {threads_text(threads)}")
+        parts += [*_goals(elements), *_halves(elements, f"{size:,} elements"), *_smaller(elements)]
+    if scores := select(rows, family="rows"):
+        parts += _row_goals(scores)
+        for threads in sorted({row["threads"] for row in scores}, reverse=True):
+            parts += _timings(select(scores, threads=threads), f"class scores, {threads_text(threads)}")
+        parts += _halves(scores, "class scores")
     if chart:
         parts.append("![nanoseconds per element](results.png)")
     (folder / "results.md").write_text("\n\n".join(parts) + "\n")
 
 
-def _write_csv(rows: Sequence[Row], path: Path) -> None:
+def write_csv(rows: Sequence[Row], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     columns = [*KEYS, *OURS, *PEERS, "numpy_expression"]
-    with path.open("w", newline="") as stream:
+    with (folder / "results.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()})
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The rows of an earlier run, of none if there is no file."""
+    if not path.exists():
+        return []
+    kinds: dict[str, Callable[[str], Any]] = {**dict.fromkeys(TEXTS, str), **dict.fromkeys(COUNTS, int)}
+    with path.open(newline="") as stream:
+        return [{k: kinds.get(k, float)(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
+
+
+def merged(kept: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+    """Earlier rows of what was not measured again, in front of new ones."""
+    fresh = {_identity(row) for row in rows}
+    return [*(row for row in kept if _identity(row) not in fresh), *rows]
+
+
+def _identity(row: Row) -> tuple[Any, ...]:
+    return tuple(row[key] for key in KEYS if key != "bytes")
 
 
 # ---- Markdown ---------------------------------------------------------------------------------------
@@ -89,10 +135,10 @@ def _preface(seconds: float, rounds: int, load: float) -> list[str]:
         f"- {date.today()}, {seconds / 60:.0f} minutes, load average before {load:.1f}",
         f"Best of {rounds} turns that all contestants take one after another on the same float32 arrays, in a process "
         "confined to as many CPUs as threads. *Floor*: a loop that only reads the same arrays and writes (past the "
-        "caches where that is faster) as many as there are gradients. *out*: the gradient goes to an array that "
-        "exists; all peers but numexpr and scikit-learn allocate theirs. Peers return the mean and the gradient; "
-        "a peer that computes anything else is not timed. `results.csv` has every figure, in ns per element. "
-        f"{', '.join(THREAD_VARIABLES)} = threads; other OpenMP settings are the defaults.",
+        "caches where that is faster) as many as there are gradients, and leaves class indices out. *out*: the "
+        "gradient goes to an array that exists; all peers but numexpr and scikit-learn allocate theirs. Peers return "
+        "the mean and the gradient; a peer that computes anything else is not timed. `results.csv` has every figure, "
+        f"in ns per element. {', '.join(THREAD_VARIABLES)} = threads; other OpenMP settings are the defaults.",
     ]
 
 
@@ -110,39 +156,50 @@ def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _select(rows: Sequence[Row], **wanted: Any) -> list[Row]:
+def select(rows: Sequence[Row], **wanted: Any) -> list[Row]:
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
-def _extent(rows: Sequence[Row]) -> tuple[int, int]:
+def extent(rows: Sequence[Row]) -> tuple[int, int]:
+    """The largest size and number of threads."""
     return max(row["size"] for row in rows), max(row["threads"] for row in rows)
 
 
-def _ratio(numerator: float | None, denominator: float | None) -> str:
+def ratio(numerator: float | None, denominator: float | None) -> str:
     return "" if not numerator or not denominator else f"{numerator / denominator:.3g}"
 
 
-def _largest(rows: Sequence[Row]) -> list[str]:
-    size, threads = _extent(rows)
+def label_of(row: Row) -> str:
+    """The loss and, where losses are measured at several, its shape."""
+    return row["loss"] if row["family"] == "elementwise" else f"{row['loss']}, {row['shape']}"
+
+
+def megabytes(row: Row) -> str:
+    extra = row.get("extra_bytes")
+    return "" if extra is None else f"{extra / 1e6:.2f}"
+
+
+def _timings(rows: Sequence[Row], extent: str) -> list[str]:
     parts = []
     for wants, ours in (("value+grad", "fusedloss_out"), ("value", "fusedloss")):
-        chosen = _select(rows, dtype="float32", size=size, threads=threads, wants=wants)
+        chosen = select(rows, dtype="float32", wants=wants)
         peers = [peer for peer in PEERS if any(peer in row for row in chosen)]
         without = ["without out"] if wants == "value+grad" else []
         body = [
             [
-                row["loss"],
+                label_of(row),
                 f"{row[ours]:.3g}",
                 *([f"{row['fusedloss']:.3g}"] if without else []),
                 f"{row['bytes'] / row[ours]:.3g}",
-                _ratio(row.get("floor"), row[ours]),
-                *(_ratio(row.get(peer), row[ours]) for peer in peers),
+                ratio(row.get("floor"), row[ours]),
+                megabytes(row),
+                *(ratio(row.get(peer), row[ours]) for peer in peers),
             ]
             for row in chosen
         ]
-        head = ["loss", "ns/element", *without, "GB/s", "of floor", *(f"x {peer}" for peer in peers)]
+        head = ["loss", "ns/element", *without, "GB/s", "of floor", "extra MB", *(f"x {peer}" for peer in peers)]
         title = "Value and gradient" if wants == "value+grad" else "Value"
-        parts += [f"## {title}, {size:,} elements, {threads_text(threads)}", table(head, body)]
+        parts += [f"## {title}, {extent}", table(head, body)]
     return parts
 
 
@@ -152,7 +209,7 @@ def threads_text(count: int) -> str:
 
 def _goals(rows: Sequence[Row]) -> list[str]:
     """The stated goals; a figure that falls short is bold."""
-    size, threads = _extent(rows)
+    size, threads = extent(rows)
     head = [
         "loss",
         "of floor",
@@ -164,12 +221,12 @@ def _goals(rows: Sequence[Row]) -> list[str]:
     ]
     body = []
     for loss, goal in GOALS.items():
-        both = _select(rows, loss=loss, dtype="float32", size=size, threads=threads)
+        both = select(rows, loss=loss, dtype="float32", size=size, threads=threads)
         if not both:
             continue
         value, grad = (next(row for row in both if row["wants"] == wants) for wants in ("value", "value+grad"))
         compiled = min((grad[peer] for peer in COMPILED if peer in grad), default=None)
-        small = _select(rows, loss=loss, dtype="float32", size=2**14, threads=1, wants="value+grad")
+        small = select(rows, loss=loss, dtype="float32", size=2**14, threads=1, wants="value+grad")
         body.append(
             [
                 loss,
@@ -203,33 +260,78 @@ def _goals(rows: Sequence[Row]) -> list[str]:
     return ["## Goals", text, table(head, body), *calls]
 
 
+def _row_goals(rows: Sequence[Row]) -> list[str]:
+    """The stated goals of class scores, at every shape; a figure that falls short is bold."""
+    threads = extent(rows)[1]
+    body = []
+    for loss, goal in ROW_GOALS.items():
+        both = select(rows, loss=loss, dtype="float32", threads=threads)
+        for grad, value in zip(select(both, wants="value+grad"), select(both, wants="value"), strict=True):
+            compiled = min((grad[peer] for peer in COMPILED if peer in grad), default=None)
+            frugal = value.get("extra_bytes", 0) <= goal.extra_bytes
+            body.append(
+                [
+                    label_of(grad),
+                    _against(grad.get("floor"), grad["fusedloss_out"], goal.of_floor),
+                    _against(grad.get("torch"), grad["fusedloss_out"], goal.over_torch),
+                    _against(compiled, grad["fusedloss_out"], goal.over_compiled),
+                    _against(value.get("floor"), value["fusedloss"], goal.value_of_floor),
+                    _against(value.get("torch"), value["fusedloss"], goal.value_over_torch),
+                    _against(value.get("log_loss"), value["fusedloss"], goal.value_over_log_loss),
+                    _marked(megabytes(value), "log_loss" not in value or frugal),
+                ]
+            )
+    if not body:
+        return []
+    of_value = ("of floor", "x torch", "x log_loss", "extra MB")
+    head = ["loss", "of floor", "x torch", "x compiled", *(f"value: {name}" for name in of_value)]
+    text = (
+        f"{threads_text(threads)}, value and gradient with *out*, unless the column says otherwise. The floor reads "
+        "the scores once and writes the gradient once; it reads rows larger than a core's second-level cache twice. "
+        "*log_loss* is scikit-learn's, of probabilities that it is given; *extra MB* is what resident memory grows by "
+        "for a while. Goals: "
+        + "; ".join(
+            f"{loss} {g.of_floor:g} of the floor, {g.over_torch:g} x torch, {g.over_compiled:g} x compiled, of the "
+            f"value alone {g.value_of_floor:g}, {g.value_over_torch:g} x torch and {g.value_over_log_loss:g} x "
+            f"log_loss with at most {g.extra_bytes / 1e6:g} MB"
+            for loss, g in ROW_GOALS.items()
+        )
+        + "."
+    )
+    return ["## Goals of class scores", text, table(head, body)]
+
+
 def _marked(text: str, reached: bool) -> str:
     return text if reached else f"**{text}**"
 
 
 def _against(peer: float | None, ours: float, goal: float) -> str:
-    return _marked(f"{peer / ours:.3g}", peer / ours >= goal) if peer else ""
+    return _marked(ratio(peer, ours), peer / ours >= goal) if peer else ""
 
 
 def _of_floor(row: Row, ours: str, goal: Goal) -> str:
-    memory, compute = row.get("floor", 0.0), row["in_cache"] / row["threads"]
+    memory, compute = row.get("floor", 0.0), row.get("in_cache", 0.0) / row["threads"]
     if compute > memory:
         return _marked(f"{compute / row[ours]:.2f} c", compute / row[ours] >= COMPUTE_BOUND)
     return _marked(f"{memory / row[ours]:.2f}", memory / row[ours] >= goal.of_floor)
 
 
-def _halves(rows: Sequence[Row]) -> list[str]:
+def _halves(rows: Sequence[Row], extent: str) -> list[str]:
     halves = [row for row in rows if row["dtype"] != "float32"]
     if not halves:
         return []
     types = sorted({row["dtype"] for row in halves})
-    times = {(row["loss"], row["dtype"]): row["fusedloss_out"] / row["float32_out"] for row in halves}
+    found: dict[str, dict[str, Row]] = {}
+    for row in halves:
+        found.setdefault(label_of(row), {})[row["dtype"]] = row
     body = []
-    for loss in dict.fromkeys(row["loss"] for row in halves):
-        body.append([loss, *(_marked(f"{times[loss, t]:.2f}", round(times[loss, t], 2) <= 1) for t in types)])
-    size, threads = _extent(halves)
-    title = f"## Time with 16-bit arrays over time with float32, value and gradient, {size:,} elements, "
-    return [title + threads_text(threads), table(["loss", *types], body)]
+    for name, by_type in found.items():
+        times = [by_type[t]["fusedloss_out"] / by_type[t]["float32_out"] for t in types]
+        most = max(by_type.values(), key=lambda row: row.get("extra_bytes", 0))
+        body.append([name, *(_marked(f"{t:.2f}", round(t, 2) <= 1) for t in times), megabytes(most)])
+    threads = threads_text(max(row["threads"] for row in halves))
+    title = f"## Time with 16-bit arrays over time with float32, value and gradient, {extent}, {threads}"
+    return [title, table(["loss", *types, "extra MB"], body)]
 
 
 def _smaller(rows: Sequence[Row]) -> list[str]:
@@ -237,7 +339,7 @@ def _smaller(rows: Sequence[Row]) -> list[str]:
     sizes = sorted({row["size"] for row in rows})
     parts = []
     for threads in sorted({row["threads"] for row in rows}):
-        chosen = _select(rows, dtype="float32", threads=threads, wants="value+grad")
+        chosen = select(rows, dtype="float32", threads=threads, wants="value+grad")
         by_key = {(row["loss"], row["size"]): row for row in chosen}
         body = []
         for loss in dict.fromkeys(row["loss"] for row in chosen):
@@ -246,7 +348,7 @@ def _smaller(rows: Sequence[Row]) -> list[str]:
                 row = by_key[loss, size]
                 ours = row["fusedloss_out"]
                 time = f"{ours * size:.0f} ns" if size < 1000 else f"{ours:.3g}"
-                cells.append(f"{time} (x {_ratio(row['torch'], ours)})" if "torch" in row else time)
+                cells.append(f"{time} (x {ratio(row['torch'], ours)})" if "torch" in row else time)
             body.append([loss, *cells])
         parts += [
             f"## Value and gradient by size, {threads_text(threads)}: ns per element (below 1000 elements: per call), "
@@ -265,9 +367,16 @@ def _draw(rows: Sequence[Row], path: Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    size, threads = _extent(rows)
-    chosen = _select(rows, dtype="float32", size=size, threads=threads, wants="value+grad")
-    chosen = [row for row in chosen if any(peer in row for peer in PEERS)][::-1]
+    chosen, titles = [], []
+    for family in dict.fromkeys(row["family"] for row in rows):
+        members = select(rows, family=family, dtype="float32", wants="value+grad")
+        size, threads = extent(members)
+        of_interest = select(members, threads=threads)
+        if family == "elementwise":
+            of_interest = select(of_interest, size=size)
+            titles.append(f"{size:,} elements")
+        chosen += [row for row in of_interest if any(peer in row for peer in PEERS)]
+    chosen.reverse()
     if not chosen:
         return False
     figure = Figure(figsize=(8, 1.5 + 0.24 * len(chosen)), layout="constrained")
@@ -281,10 +390,10 @@ def _draw(rows: Sequence[Row], path: Path) -> bool:
             x, y = zip(*points, strict=True)
             axes.scatter(x, y, s=36, marker=markers.get(key, "o"), color=colours.get(key), label=label, zorder=3)
     axes.set_xscale("log")
-    axes.set_yticks(range(len(chosen)), [row["loss"] for row in chosen], fontsize=8)
+    axes.set_yticks(range(len(chosen)), [label_of(row) for row in chosen], fontsize=8)
     axes.grid(axis="x", which="both", alpha=0.3)
     axes.set_xlabel("ns per element (logarithmic)")
-    axes.set_title(f"Value and gradient, float32, {size:,} elements, {threads_text(threads)}", fontsize=10)
+    axes.set_title(", ".join(["Value and gradient, float32", *titles, threads_text(threads)]), fontsize=10)
     figure.legend(fontsize=8, ncols=4, loc="outside lower center")
     figure.savefig(path, dpi=100)
     return True

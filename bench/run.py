@@ -6,19 +6,19 @@
 from __future__ import annotations
 
 import argparse
-import inspect
+import ctypes
 import math
 import multiprocessing
 import os
+import re
 import sys
 import tempfile
 import time
 import timeit
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,30 @@ import numpy as np
 import report
 from floors import Floors, compile_library
 from peers import PEERS, SLOW_TO_COMPILE, Task
+from workloads import (
+    ELEMENTS,
+    FAMILIES,
+    FEW_ELEMENTS,
+    FEW_SCORES,
+    QUICK_SCORES,
+    SCORES,
+    Calls,
+    Shape,
+    Workload,
+    family_of,
+    mean_loss,
+    parse_shape,
+    shape_text,
+)
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "python"))
-from cases import Case, cases_of
-
-SIZES = (16, 2**10, 2**14, 2**20, 2**24)
 HALVES = ("float16", "bfloat16")
 # Two sizes within the second-level cache; their difference is free of what a call costs.
 IN_CACHE = (2**13, 2**15)
-BLOCK = 2**20  # random numbers repeat after so many elements
 SAMPLE_SECONDS = 1e-4
 PAUSE_SECONDS = 0.01  # OpenMP's idle threads spin for some milliseconds, and every peer has a pool of its own
+LEAST_TURNS = 2
+PEERS_IN_FEW_THREADS = ("torch", "jax.jit")
+SECOND_LEVEL_CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
 
 Row = dict[str, Any]
 
@@ -47,99 +60,102 @@ class Options:
     """What one worker needs to know."""
 
     threads: int
-    sizes: tuple[int, ...]
     halves: tuple[str, ...]
     peers: tuple[str, ...]
     rounds: int
     turn: float
+    patience: float
     floors: Path
 
 
 # ---- timing -----------------------------------------------------------------------------------------
 
 
-def race(timers: Mapping[str, timeit.Timer], options: Options, *, pause: bool) -> dict[str, float]:
-    """Best seconds per call of each. They take turns, so that a change of the machine's mood meets all of them."""
-    best = dict.fromkeys(timers, math.inf)
-    for _ in range(options.rounds):
+def race(timers: Mapping[Any, timeit.Timer], options: Options, *, pause: bool) -> dict[Any, float]:
+    """Best seconds per call of each. They take turns, so that a change of the machine's mood meets all of them.
+
+    Who has used up everybody's patience takes no more turns, beyond the first two.
+    """
+    best, spent = dict.fromkeys(timers, math.inf), dict.fromkeys(timers, 0.0)
+    for turn in range(options.rounds):
         for name, timer in timers.items():
+            if turn >= LEAST_TURNS and spent[name] > options.patience:
+                continue
             if pause:
                 time.sleep(PAUSE_SECONDS)
+            began = time.perf_counter()
             once = timer.timeit(1)
             best[name] = min(best[name], once)
             if once < options.turn:
                 calls = max(1, round(SAMPLE_SECONDS / once))
                 repeats = min(20, max(1, round(options.turn / (once * calls))))
                 best[name] = min(best[name], min(timer.repeat(repeats, calls)) / calls)
+            spent[name] += time.perf_counter() - began
     return best
+
+
+def extra_bytes(call: Callable[[], object]) -> int | None:
+    """Resident memory that a call needs for a while beyond what there was; only Linux tells."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)  # what earlier calls have freed would hide what this one takes
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    except OSError:
+        return None
+    before = _resident("VmRSS")
+    call()
+    return max(0, _resident("VmHWM") - before)
+
+
+def _resident(which: str) -> int:
+    found = re.search(rf"{which}:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    return 1024 * int(found[1]) if found else 0
+
+
+def second_level_cache() -> int:
+    try:
+        kilobytes = int(SECOND_LEVEL_CACHE.read_text().strip().removesuffix("K"))
+    except (OSError, ValueError):
+        kilobytes = 1024
+    return 1024 * kilobytes
 
 
 # ---- one loss -----------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
-def block_of(case_index: int, loss: str) -> dict[str, np.ndarray]:
-    case = cases_of(loss)[case_index]
-    return case.random((BLOCK,), np.float32, np.random.default_rng(0))
-
-
-def arrays_of(loss: str, size: int, dtype: Any = np.float32) -> dict[str, np.ndarray]:
-    return {name: np.resize(block, size).astype(dtype) for name, block in block_of(0, loss).items()}
-
-
-def case_of(loss: str) -> Case:
-    cases = cases_of(loss)
-    if not cases:
-        raise LookupError("tests/python/cases.py has no case for it")
-    return cases[0]
-
-
-def measure_loss(name: str, options: Options) -> tuple[list[Row], list[str]]:
-    """All rows of one loss, measured in this process, and what went wrong with its peers."""
-    case = case_of(name)
-    rows: list[Row] = []
+def measure_workload(workload: Workload, options: Options) -> tuple[list[Row], list[str]]:
+    """All rows of one loss at one shape, measured in this process, and what went wrong with its peers."""
     troubles: list[str] = []
-    for size in options.sizes:
-        for trained in ((), fl_loss(name).trains):
-            rows.append(measure(case, size, trained, options, troubles))
-    if options.halves:
-        rows += measure_halves(case, max(options.sizes), options)
+    rows = [measure(workload, trained, options, troubles) for trained in ((), mean_loss(workload.loss).trains)]
+    if options.halves and workload.full:
+        rows += measure_halves(workload, options)
     return rows, troubles
 
 
-def fl_loss(name: str) -> fl.Loss[Any]:
-    """The loss with the reduction that every peer has."""
-    loss = next(loss for loss in fl.losses() if loss.name == name)
-    by_default = inspect.signature(loss).parameters["reduction"].default
-    return loss if by_default == "mean" else loss.bind(reduction="mean")
-
-
-def row_of(case: Case, size: int, trained: tuple[str, ...], options: Options, dtype: str = "float32") -> Row:
-    arrays = len(case.arguments) + len(trained)
-    wants = "value+grad" if trained else "value"
+def row_of(workload: Workload, calls: Calls, options: Options, dtype: str = "float32") -> Row:
+    wants = "value+grad" if calls.outs else "value"
     return {
-        **{"loss": case.loss, "dtype": dtype, "size": size, "threads": options.threads, "wants": wants},
-        "bytes": arrays * (4 if dtype == "float32" else 2),
+        **{"loss": workload.loss, "family": family_of(workload.loss), "dtype": dtype},
+        **{"shape": shape_text(workload.shape), "size": workload.size, "threads": options.threads, "wants": wants},
+        "bytes": calls.bytes_per_element,
     }
 
 
-def measure(case: Case, size: int, trained: tuple[str, ...], options: Options, troubles: list[str]) -> Row:
-    """One loss at one size, in nanoseconds per element."""
-    loss, arrays = fl_loss(case.loss), arrays_of(case.loss, size)
-    outs = tuple([np.zeros_like(arrays[name]) for name in trained])
-    timers: dict[str, timeit.Timer] = {}
-    method = partial(loss.value_and_grad if trained else loss, *arrays.values(), **case.params)
-    timers["fusedloss"] = timeit.Timer(method)
+def measure(workload: Workload, trained: tuple[str, ...], options: Options, troubles: list[str]) -> Row:
+    """One loss at one shape, in nanoseconds per element."""
+    calls, size = Calls(workload, trained), workload.size
+    row = row_of(workload, calls, options)
+    extra = extra_memory(workload, calls, trained) if workload.full else None
+    timers: dict[Any, timeit.Timer] = {"fusedloss": timeit.Timer(calls.plain)}
     if trained:
-        timers["fusedloss_out"] = timeit.Timer(partial(method, out=outs if len(outs) > 1 else outs[0]))
-
-    floors = floor_timers(list(arrays.values()), outs, options)
+        timers["fusedloss_out"] = timeit.Timer(calls.reused)
+    floors = floor_timers(calls, options)
     timers.update({key: timer for key, (timer, _) in floors.items()})
 
-    task = Task(case.loss, arrays, case.params, trained, options.threads)
-    expected = method() if trained else (method(), ())
+    task = Task(workload.loss, calls.arrays, workload.params, trained, options.threads)
+    expected = calls.plain() if trained else (calls.plain(), ())
     for name in options.peers:
-        if name in SLOW_TO_COMPILE and size < max(options.sizes):
+        if name in SLOW_TO_COMPILE and not workload.full:
             continue
         try:
             run = PEERS[name](task)
@@ -147,77 +163,93 @@ def measure(case: Case, size: int, trained: tuple[str, ...], options: Options, t
                 assert_same(run(), expected)
                 timers[name] = timeit.Timer(run)
         except Exception as error:  # a peer may fail in any way, and the others still count
-            troubles.append(f"{name} on {case}, {size} elements: {error!r:.200}")
-    if case.loss == "mse_loss" and size == min(options.sizes) and not trained:
-        x, y = arrays.values()
+            troubles.append(f"{name} on {workload}: {error!r:.200}")
+    if workload.loss == "mse_loss" and size == ELEMENTS[0][0] and not trained:
+        x, y = calls.arrays.values()
         timers["numpy_expression"] = timeit.Timer("((x - y) ** 2).mean()", globals={"x": x, "y": y})
 
     seconds = race(timers, options, pause=options.threads > 1 and size >= IN_CACHE[0])
-    elements = {key: covered for key, (_, covered) in floors.items()}
-    each = {key: 1e9 * s / elements.get(key, size) for key, s in seconds.items()}
-    floor = [each.pop(key) for key in floors]
-    if floor:
-        each["floor"] = min(floor)
-    if size == max(options.sizes):
-        each["in_cache"] = in_cache(case, trained, options)
-    return row_of(case, size, trained, options) | each
+    each = {key: 1e9 * s / (floors[key][1] if key in floors else size) for key, s in seconds.items()}
+    passes = {key: each.pop(key) for key in floors}
+    if passes:
+        again = passes.pop(READ_AGAIN, 0.0)
+        each["floor"] = min(passes.values()) + again
+    known = {"extra_bytes": extra, "in_cache": in_cache(workload, trained, options) if workload.full else None}
+    return row | each | {key: value for key, value in known.items() if value is not None}
 
 
-def floor_timers(
-    reads: list[np.ndarray], writes: tuple[np.ndarray, ...], options: Options
-) -> dict[str, tuple[timeit.Timer, int]]:
-    """Passes of the same reads and writes, with and without streaming stores, and the elements each covers."""
-    library, timers = Floors(options.floors), {}
-    for stream in (False, True) if writes else (False,):
+READ_AGAIN = "floor, read again"
+
+
+def floor_timers(calls: Calls, options: Options) -> dict[str, tuple[timeit.Timer, int]]:
+    """Passes of the same reads and writes, with and without streaming stores, and the elements each covers.
+
+    The gradient of a row of scores begins when all of it is read; a row larger than a core's cache is then read again.
+    """
+    library, reads = Floors(options.floors), calls.streamed
+    passes = {f"floor, {stream=}": (calls.outs, stream) for stream in ((False, True) if calls.outs else (False,))}
+    row_bytes = calls.first.itemsize * calls.first.shape[-1] if calls.first.ndim == 2 else 0
+    if calls.outs and row_bytes > second_level_cache():
+        passes[READ_AGAIN] = ((), False)
+    timers = {}
+    for key, (writes, stream) in passes.items():
         run, covered = library.prepare(reads, writes, stream=stream, threads=options.threads)
         if covered:
-            timers[f"floor, {stream=}"] = timeit.Timer(run), covered
+            timers[key] = timeit.Timer(run), covered
     return timers
 
 
-def in_cache(case: Case, trained: tuple[str, ...], options: Options) -> float:
+def extra_memory(workload: Workload, calls: Calls, trained: tuple[str, ...]) -> int | None:
+    """Of a call with the gradient in an existing array, after a small one that has loaded the code."""
+    small = workload.shrunk(IN_CACHE[0])
+    if small is not None:
+        Calls(small, trained, calls.first.dtype).reused()
+    return extra_bytes(calls.reused)
+
+
+def in_cache(workload: Workload, trained: tuple[str, ...], options: Options) -> float | None:
     """Nanoseconds per element in one thread when no data comes from memory."""
-    loss, timers = fl_loss(case.loss), {}
-    for size in IN_CACHE:
-        arrays = arrays_of(case.loss, size)
-        method = partial(loss.value_and_grad if trained else loss, *arrays.values(), n_threads=1, **case.params)
-        if trained:
-            outs = tuple([np.zeros_like(arrays[name]) for name in trained])
-            method = partial(method, out=outs if len(outs) > 1 else outs[0])
-        timers[str(size)] = timeit.Timer(method)
-    short, long = race(timers, options, pause=False).values()
-    return 1e9 * (long - short) / (IN_CACHE[1] - IN_CACHE[0])
+    small = [workload.shrunk(elements) for elements in IN_CACHE]
+    if None in small:
+        return None
+    timers = {shrunk.size: timeit.Timer(Calls(shrunk, trained, n_threads=1).reused) for shrunk in small if shrunk}
+    (short, long), seconds = timers, race(timers, options, pause=False)
+    return 1e9 * (seconds[long] - seconds[short]) / (long - short)
 
 
-def measure_halves(case: Case, size: int, options: Options) -> list[Row]:
+def measure_halves(workload: Workload, options: Options) -> list[Row]:
     """Value and gradient of 16-bit arrays, raced against float32."""
     import ml_dtypes
 
-    loss = fl_loss(case.loss)
     types = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
-    timers = {}
-    for dtype in ("float32", *options.halves):
-        arrays = arrays_of(case.loss, size, types[dtype])
-        outs = tuple([np.zeros_like(arrays[name]) for name in loss.trains])
-        out = outs if len(outs) > 1 else outs[0]
-        timers[dtype] = timeit.Timer(partial(loss.value_and_grad, *arrays.values(), out=out, **case.params))
-    each = {key: 1e9 * s / size for key, s in race(timers, options, pause=options.threads > 1).items()}
+    trained = mean_loss(workload.loss).trains
+    calls = {dtype: Calls(workload, trained, types[dtype]) for dtype in ("float32", *options.halves)}
+    extra = {dtype: extra_memory(workload, calls[dtype], trained) for dtype in options.halves}
+    timers = {dtype: timeit.Timer(calls[dtype].reused) for dtype in calls}
+    seconds = race(timers, options, pause=options.threads > 1)
+    each = {key: 1e9 * s / workload.size for key, s in seconds.items()}
     return [
-        row_of(case, size, loss.trains, options, dtype) | {"fusedloss_out": each[dtype], "float32_out": each["float32"]}
+        row_of(workload, calls[dtype], options, dtype)
+        | {"fusedloss_out": each[dtype], "float32_out": each["float32"], "extra_bytes": extra[dtype]}
         for dtype in options.halves
     ]
 
 
 def assert_same(found: tuple[Any, Any], expected: tuple[Any, Any]) -> None:
-    """A peer must compute the same mean, and the same gradients up to a common factor."""
+    """A peer must compute the same mean, and the same gradients up to a common factor (in a sample of them)."""
     value, grads = found
     if not math.isclose(float(value), expected[0], rel_tol=1e-3, abs_tol=1e-6):
         raise AssertionError(f"{float(value)} instead of {expected[0]}")
     ours = expected[1] if isinstance(expected[1], tuple) else (expected[1],)
-    for one, other in zip(grads, ours, strict=True):
-        one, other = (a / abs(a).max() for a in (np.asarray(one), other))
+    for pair in zip(grads, ours, strict=True):
+        one, other = (sample / abs(sample).max() for sample in map(_sample, pair))
         if not np.allclose(one, other, rtol=0, atol=1e-3):
             raise AssertionError(f"gradients differ by {abs(one - other).max():.2g} of the largest")
+
+
+def _sample(array: Any) -> np.ndarray:
+    flat = np.asarray(array).reshape(-1)
+    return flat[:: 1 + flat.size // 2**17]
 
 
 # ---- all losses -----------------------------------------------------------------------------------------
@@ -240,14 +272,6 @@ def worker(threads: int) -> Iterator[ProcessPoolExecutor]:
             os.sched_setaffinity(0, everything)
 
 
-def progress(items: list[Any]) -> Any:
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return items
-    return tqdm(items, unit="loss")
-
-
 def out_of_cache() -> int:
     """The power of two at which one float32 array is at least twice the last-level cache."""
     return 2 ** math.ceil(math.log2(2 * max(1, fl.show_config()["last_level_cache"]) / 4))
@@ -256,24 +280,49 @@ def out_of_cache() -> int:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--losses", nargs="+", metavar="NAME", help="by default every registered loss")
+    parser.add_argument("--family", choices=FAMILIES, help="by default both")
     parser.add_argument("--focus", action="store_true", help="the losses with a stated goal, measured for longer")
-    parser.add_argument("--sizes", nargs="+", type=int, metavar="N")
+    parser.add_argument("--sizes", nargs="+", type=int, metavar="N", help="of elementwise losses")
+    parser.add_argument("--shapes", nargs="+", type=parse_shape, metavar="NxC", help="of losses of class scores")
     parser.add_argument("--threads", nargs="+", type=int, metavar="N", help="by default 1 and all")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=[*PEERS, []], metavar="NAME")
     parser.add_argument("--quick", action="store_true", help="few repetitions, small sizes")
+    parser.add_argument("--keep", action="store_true", help="keep earlier results of what is not measured now")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results"), metavar="DIR")
     return parser.parse_args(arguments)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    chosen = parse(arguments)
+def plan(chosen: argparse.Namespace) -> list[Workload]:
+    """What to measure, in order."""
     registered = [loss.name for loss in fl.losses()]
-    names = chosen.losses or (list(report.GOALS) if chosen.focus else registered)
+    names = chosen.losses or ([*report.GOALS, *report.ROW_GOALS] if chosen.focus else registered)
     if unknown := set(names) - set(registered):
         sys.exit(f"not registered: {', '.join(sorted(unknown))}")
-    sizes = chosen.sizes or (SIZES[:4] if chosen.quick else sorted({*SIZES, out_of_cache()}))
+    if chosen.sizes:
+        elements: Sequence[Shape] = [(size,) for size in chosen.sizes]
+    elif chosen.quick:
+        elements = ELEMENTS[:4]
+    else:
+        elements = sorted({*(FEW_ELEMENTS if chosen.focus else ELEMENTS), (out_of_cache(),)})
+    largest = max(elements)
+    workloads = []
+    for name in names:
+        if family_of(name) == "rows":
+            few = QUICK_SCORES if chosen.quick else FEW_SCORES
+            wide = QUICK_SCORES if chosen.quick else SCORES
+            shapes = chosen.shapes or (wide if name in report.ROW_GOALS else few)
+            workloads += [Workload(name, shape) for shape in shapes]
+        else:
+            workloads += [Workload(name, shape, full=shape == largest) for shape in elements]
+    return [w for w in workloads if chosen.family in (None, family_of(w.loss))]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    chosen = parse(arguments)
+    workloads = plan(chosen)
     threads = chosen.threads or sorted({1, fl.get_num_threads()})
-    rounds, turn = (2, 0.002) if chosen.quick else (7, 0.03) if chosen.focus else (4, 0.015)
+    effort = (2, 0.002, 0.02) if chosen.quick else (7, 0.03, 0.5) if chosen.focus else (4, 0.015, 0.25)
+    kept = report.read_csv(chosen.out / "results.csv") if chosen.keep else []
     rows: list[Row] = []
     failures: list[str] = []
     began, load = time.time(), os.getloadavg()[0]
@@ -282,27 +331,34 @@ def main(arguments: list[str] | None = None) -> int:
             floors = compile_library("floors.cpp", Path(folder))
             for count in threads:
                 widest = count == max(threads)
-                peers = tuple(p for p in chosen.peers if widest or p not in SLOW_TO_COMPILE)
-                halves = HALVES if widest else ()
-                measure_all(names, Options(count, tuple(sizes), halves, peers, rounds, turn, floors), rows, failures)
+                peers = tuple(p for p in chosen.peers if widest or p in PEERS_IN_FEW_THREADS)
+                options = Options(count, HALVES if widest else (), peers, *effort, floors)
+                for measured, troubles in measure_all(workloads, options):
+                    rows += measured
+                    failures += troubles
+                    report.write_csv(report.merged(kept, rows), chosen.out)
     finally:  # what an interrupted run has measured is worth keeping
         if rows:
-            report.write(rows, chosen.out, seconds=time.time() - began, rounds=rounds, load=load)
+            every = report.merged(kept, rows)
+            report.write(every, chosen.out, seconds=time.time() - began, rounds=effort[0], load=load)
             print((chosen.out / "results.md").read_text())
         for failure in failures:
             print(f"not measured: {failure}", file=sys.stderr)
     return 1 if failures else 0
 
 
-def measure_all(names: list[str], options: Options, rows: list[Row], failures: list[str]) -> None:
+def measure_all(workloads: list[Workload], options: Options) -> Iterator[tuple[list[Row], list[str]]]:
+    """Rows and failures of one workload after the other, which it reports."""
+    began = time.time()
     with worker(options.threads) as pool:
-        for name in progress(names):
+        for k, workload in enumerate(workloads, start=1):
+            where = f"{workload}, {report.threads_text(options.threads)}"
             try:
-                measured, troubles = pool.submit(measure_loss, name, options).result()
-                rows += measured
-                failures += troubles
+                rows, troubles = pool.submit(measure_workload, workload, options).result()
             except (LookupError, ValueError, TypeError) as error:
-                failures.append(f"{name}, {report.threads_text(options.threads)}: {error}")
+                rows, troubles = [], [f"{where}: {error}"]
+            print(f"{time.time() - began:4.0f} s  {k}/{len(workloads)}  {where}", file=sys.stderr, flush=True)
+            yield rows, troubles
 
 
 if __name__ == "__main__":

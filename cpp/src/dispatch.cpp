@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "fusedloss/core/blocks.hpp"
 #include "fusedloss/core/views.hpp"
@@ -101,6 +102,75 @@ bool worth_streaming(const elementwise_job& job) {
     return bytes > last_level_cache();
 }
 
+void prepare(rows_job& job) {
+    strided* arrays[2 * max_row_inputs + max_weights + 5];
+    int n = 0;
+    const auto add = [&](strided& a) {
+        if (a.data) arrays[n++] = &a;
+    };
+    for (int k = 0; k < job.inputs; ++k) add(job.in[k].rows);
+    for (class_array& g : job.grad) add(g.rows);
+    for (int k = 0; k < job.weights; ++k) add(job.weight[k]);
+    add(job.label);
+    add(job.value);
+    add(job.hess.rows);
+    add(job.log_sum_exp);
+    add(job.argmax);
+    coalesce(job.dims, job.shape, arrays, n);
+}
+
+bool worth_streaming(const rows_job& job) {
+    std::size_t bytes = 0;
+    const auto add = [&](const class_array& a) {
+        if (a.rows.data)
+            bytes += std::size_t(job.count) * std::size_t(job.classes) * std::size_t(item_size(a.rows.type));
+    };
+    add(job.hess);
+    for (const class_array& g : job.grad) add(g);
+    return bytes > last_level_cache();
+}
+
+// Scratch of a thread, freed however the work ends.
+class scratch {
+  public:
+    explicit scratch(std::size_t bytes) {
+        if (bytes && posix_memalign(&memory_, 64, bytes) != 0) throw std::bad_alloc();
+    }
+    scratch(const scratch&) = delete;
+    scratch& operator=(const scratch&) = delete;
+    ~scratch() { std::free(memory_); }
+    char* data() const { return static_cast<char*>(memory_); }
+
+  private:
+    void* memory_ = nullptr;
+};
+
+// Rows cut into blocks that depend on the job's size alone, whole panels of them.
+partition row_partition(std::int64_t count, std::int64_t classes) {
+    constexpr std::int64_t panel = 64;
+    std::int64_t block = (count + max_blocks - 1) / max_blocks;
+    // A power of two, so that parts of min_block rows have the blocks that they have in the whole.
+    std::int64_t least = 1;
+    while (least * classes < min_block) least *= 2;
+    if (block < least) block = least;
+    if (block > 1) block = (block + panel - 1) / panel * panel;
+    return {count, block, int((count + block - 1) / block)};
+}
+
+// Runs part(block, begin, end) over the blocks; each of the threads takes a stretch of them with its own
+// state.
+template <class Part>
+void for_each_row_block(const partition& p, int threads, const Part& part) {
+    if (threads > p.blocks) threads = p.blocks;
+    parallel_for(threads, threads, [&](std::int64_t t) {
+        for (std::int64_t b = p.blocks * t / threads; b < p.blocks * (t + 1) / threads; ++b) {
+            const std::int64_t begin = b * p.block,
+                               end = begin + p.block < p.count ? begin + p.block : p.count;
+            part(int(t), int(b), begin, end);
+        }
+    });
+}
+
 }  // namespace
 
 sum run(int loss, elementwise_job& job, int threads) {
@@ -137,6 +207,61 @@ weight_sum sum_weights(elementwise_job& job, int threads) {
         return part.total;
     });
     return {total, bad};
+}
+
+sum run_rows(int loss, rows_job& job, int threads) {
+    if (job.count == 0 || job.classes == 0) return {0.0, 0.0};
+    const kernel_table& table = active();
+    const row_loss_info& info = row_loss_at(loss);
+    int first_general = 0;
+    while (first_general < row_loss_count() && row_loss_at(first_general).softmax) ++first_general;
+    const softmax_options& o = job.softmax;
+    const bool transformed = o.scale != 1.0 || o.softcap != 0.0 || job.class_offset || job.class_margin;
+    const bool in_floats = job.single && !info.traits.wide && !transformed;
+
+    prepare(job);
+    job.weighs_labels = info.traits.extra_labels == 0;  // else they are no classes of the scores
+    job.stream = worth_streaming(job);
+    const partition p = row_partition(job.count, job.classes);
+    if (job.count * job.classes < serial_below) threads = 1;
+    if (threads > p.blocks) threads = p.blocks;
+    const std::size_t bytes = info.softmax ? table.softmax_workspace(job) : table.rows_workspace(job);
+    const std::size_t each = (bytes + 63) / 64 * 64;
+    const scratch memory(each * std::size_t(threads));
+    sum partial[max_blocks];
+    for_each_row_block(p, threads, [&](int thread, int b, std::int64_t begin, std::int64_t end) {
+        void* const own = memory.data() + each * std::size_t(thread);
+        if (!info.softmax) {
+            partial[b] = table.rows_process(job, table.rows[loss - first_general], begin, end, own);
+        } else {
+            const phi_kernel phi =
+                job.single ? table.softmax[loss].in_double : table.softmax[loss].in_extended;
+            partial[b] = (in_floats ? table.softmax_float : table.softmax_double)(job, phi, begin, end, own);
+        }
+    });
+    sum total{0.0, 0.0};
+    for (int b = 0; b < p.blocks; ++b) add_to(total, partial[b]);
+    return settled(total);
+}
+
+label_report check_labels(const rows_job& job, std::int64_t valid_labels, int threads) {
+    const kernel_table& table = active();
+    label_report all{-1, 0, 0, {0.0, 0.0}, -1};
+    if (job.count == 0) return all;
+    const partition p = partition_of(job.count);
+    label_report partial[max_blocks];
+    for_each_row_block(p, job.count < serial_below ? 1 : threads,
+                       [&](int, int b, std::int64_t begin, std::int64_t end) {
+                           partial[b] = table.labels(job, valid_labels, begin, end);
+                       });
+    for (int b = 0; b < p.blocks; ++b) {
+        const label_report& r = partial[b];
+        if (all.first_bad < 0 && r.first_bad >= 0) all.first_bad = r.first_bad, all.bad_label = r.bad_label;
+        if (all.first_bad_weight < 0) all.first_bad_weight = r.first_bad_weight;
+        all.valid += r.valid;
+        add_to(all.weight, r.weight);
+    }
+    return all;
 }
 
 int isa_count() { return level_count; }

@@ -1,5 +1,6 @@
 // Compiled once per ISA level and nothing else: the kernels of every loss, and the table of them.
 #include "fusedloss/families/elementwise.hpp"
+#include "fusedloss/families/softmax.hpp"
 #include "fusedloss/losses.hpp"
 #include "tables.hpp"
 
@@ -14,6 +15,19 @@ struct kernels_of<type_list<Loss...>> {
     static constexpr kernel_entry entries[] = {make_kernels<Loss>()...};
 };
 
+template <class List>
+struct row_kernels_of;
+template <class... Loss>
+struct row_kernels_of<type_list<Loss...>> {
+    static constexpr row_entry entries[] = {make_row_kernels<Loss>()...};
+};
+template <class List>
+struct softmax_kernels_of;
+template <class... Loss>
+struct softmax_kernels_of<type_list<Loss...>> {
+    static constexpr softmax_entry entries[] = {make_softmax_kernels<Loss>()...};
+};
+
 }  // namespace
 }  // namespace FUSEDLOSS_TAG
 
@@ -24,6 +38,14 @@ constexpr kernel_table FUSEDLOSS_CONCAT3(table_, FUSEDLOSS_ISA, ) = {
     process<float>,
     process<double>,
     process_weights,
+    softmax_kernels_of<softmax_losses>::entries,
+    row_kernels_of<rows_losses>::entries,
+    softmax_workspace,
+    rows_workspace,
+    process_softmax<float>,
+    process_softmax<double>,
+    process_rows,
+    check_label_block,
 };
 
 }  // namespace fusedloss

@@ -31,6 +31,23 @@ struct infos_of<type_list<Loss...>> {
 };
 using infos = infos_of<elementwise_losses>;
 
+template <class Loss>
+constexpr row_loss_info row_info_of(bool softmax) {
+    static_assert(words(Loss::inputs) == Loss::traits.inputs + Loss::traits.label, "a loss names its inputs");
+    static_assert(words(Loss::params) == 0 || words(Loss::params) * sizeof(double) == sizeof(Loss),
+                  "a loss names its parameters, and all of them are doubles");
+    return {Loss::name, Loss::inputs, Loss::params, Loss::traits, softmax};
+}
+
+template <class Softmax, class Rows>
+struct row_infos_of;
+template <class... Softmax, class... Rows>
+struct row_infos_of<type_list<Softmax...>, type_list<Rows...>> {
+    static constexpr int count = sizeof...(Softmax) + sizeof...(Rows);
+    static constexpr row_loss_info all[] = {row_info_of<Softmax>(true)..., row_info_of<Rows>(false)...};
+};
+using row_infos = row_infos_of<softmax_losses, rows_losses>;
+
 }  // namespace
 
 int loss_count() { return infos::count; }
@@ -38,6 +55,14 @@ const loss_info& loss_at(int index) { return infos::all[index]; }
 int find_loss(const char* name) {
     for (int i = 0; i < infos::count; ++i)
         if (std::strcmp(infos::all[i].name, name) == 0) return i;
+    return -1;
+}
+
+int row_loss_count() { return row_infos::count; }
+const row_loss_info& row_loss_at(int index) { return row_infos::all[index]; }
+int find_row_loss(const char* name) {
+    for (int i = 0; i < row_infos::count; ++i)
+        if (std::strcmp(row_infos::all[i].name, name) == 0) return i;
     return -1;
 }
 

@@ -6,7 +6,21 @@ namespace fusedloss_python {
 
 std::string shape_text(const py::array& a) { return py::cast<std::string>(py::str(a.attr("shape"))); }
 
+std::string shape_text(int dims, const std::int64_t* shape) {
+    std::string text = "(";
+    for (int d = 0; d < dims; ++d)
+        text += std::to_string(shape[d]) + (d + 1 < dims ? ", " : dims == 1 ? "," : "");
+    return text + ")";
+}
+
 bool is_float(dtype type) { return type <= dtype::bfloat16; }
+
+bool has_shape(const py::array& a, int dims, const std::int64_t* shape) {
+    if (int(a.ndim()) != dims) return false;
+    for (int d = 0; d < dims; ++d)
+        if (std::int64_t(a.shape(d)) != shape[d]) return false;
+    return true;
+}
 
 bool has_swapped_bytes(const py::array& a) {
     return a.dtype().byteorder() == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<');
@@ -45,13 +59,9 @@ void view(const argument& who, const py::array& a, dtype type, int dims, const s
         fits = length == shape[d] || length == 1;
         out.stride[d] = k < 0 || length == 1 ? 0 : std::int64_t(a.strides(k));
     }
-    if (!fits) {
-        std::string wanted = "(";
-        for (int d = 0; d < dims; ++d)
-            wanted += std::to_string(shape[d]) + (d + 1 < dims ? ", " : dims == 1 ? "," : "");
+    if (!fits)
         throw py::value_error(who.text() + " has shape " + shape_text(a) + ", which does not broadcast to " +
-                              wanted + ")");
-    }
+                              shape_text(dims, shape));
     out.data = const_cast<void*>(a.data());
     out.type = type;
 }
@@ -74,14 +84,9 @@ py::array checked_out(const argument& who, py::handle given, dtype type, int dim
                              py::cast<std::string>(py::type::of(given).attr("__name__")));
     const py::array a = py::reinterpret_borrow<py::array>(given);
     const dtype found = dtype_of(who, a);
-    bool fits = int(a.ndim()) == dims;
-    for (int d = 0; d < dims && fits; ++d) fits = std::int64_t(a.shape(d)) == shape[d];
-    if (!fits) {
-        std::string wanted = "(";
-        for (int d = 0; d < dims; ++d)
-            wanted += std::to_string(shape[d]) + (d + 1 < dims ? ", " : dims == 1 ? "," : "");
-        throw py::value_error(who.text() + " has shape " + shape_text(a) + ", expected " + wanted + ")");
-    }
+    if (!has_shape(a, dims, shape))
+        throw py::value_error(who.text() + " has shape " + shape_text(a) + ", expected " +
+                              shape_text(dims, shape));
     if (found != type) {
         static const char* const names[] = {"float32", "float64", "float16", "bfloat16"};
         throw py::type_error(who.text() + " has dtype " + py::cast<std::string>(py::str(a.dtype())) +

@@ -22,7 +22,9 @@ struct argument {
     std::string text() const { return py::cast<std::string>(loss) + ": " + std::string(name); }
 };
 
+std::string shape_text(int dims, const std::int64_t* shape);
 std::string shape_text(const py::array& a);
+bool has_shape(const py::array& a, int dims, const std::int64_t* shape);
 bool is_float(dtype type);
 
 bool has_swapped_bytes(const py::array& a);

@@ -6,10 +6,12 @@ namespace py = pybind11;
 
 void register_runtime(py::module_&);
 void register_elementwise(py::module_&);
+void register_rows(py::module_&);
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.doc() = "Compiled core of fusedloss.";
     m.attr("__version__") = FUSEDLOSS_VERSION;
     register_runtime(m);
     register_elementwise(m);
+    register_rows(m);
 }

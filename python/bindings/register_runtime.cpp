@@ -10,17 +10,34 @@ namespace {
 
 py::tuple words(const char* text) { return py::tuple(py::str(text).attr("split")()); }
 
+py::dict describe(int index, const char* name, const char* inputs, const char* params,
+                  unsigned differentiable, bool hessian) {
+    py::dict d;
+    d["index"] = index;
+    d["name"] = name;
+    d["inputs"] = words(inputs);
+    d["params"] = words(params);
+    d["differentiable"] = differentiable;
+    d["has_hessian"] = hessian;
+    return d;
+}
+
 py::list losses() {
     py::list all;
     for (int i = 0; i < rt::loss_count(); ++i) {
         const rt::loss_info& info = rt::loss_at(i);
-        py::dict d;
-        d["index"] = i;
-        d["name"] = info.name;
-        d["inputs"] = words(info.inputs);
-        d["params"] = words(info.params);
-        d["differentiable"] = info.traits.differentiable;
-        d["has_hessian"] = info.traits.hessian;
+        const auto& traits = info.traits;
+        py::dict d = describe(i, info.name, info.inputs, info.params, traits.differentiable, traits.hessian);
+        d["shape"] = "elementwise";
+        d["arrays"] = traits.inputs;
+        all.append(d);
+    }
+    for (int i = 0; i < rt::row_loss_count(); ++i) {
+        const rt::row_loss_info& info = rt::row_loss_at(i);
+        const auto& traits = info.traits;
+        py::dict d = describe(i, info.name, info.inputs, info.params, traits.differentiable, traits.hessian);
+        d["shape"] = info.softmax ? "softmax" : "rows";
+        d["arrays"] = traits.inputs;
         all.append(d);
     }
     return all;
@@ -36,7 +53,8 @@ py::dict isa_levels() {
 
 void register_runtime(py::module_& m) {
     m.def("losses", losses,
-          "Every compiled loss: index, name, inputs, params, differentiable (bit mask), has_hessian.");
+          "Every compiled loss: shape of its formula, index, name, inputs, number of them that are arrays of "
+          "numbers, params, differentiable (bit mask), has_hessian.");
     m.def("isa_levels", isa_levels, "Compiled ISA levels, best first, and whether this CPU supports them.");
     m.def("active_isa", rt::active_isa, "The ISA level in use.");
     m.def("set_isa", rt::set_isa, py::arg("name"),

@@ -5,6 +5,8 @@ runs.
 """
 
 from . import _core
+from ._activation import Activation as Activation
+from ._activation import activations as activations
 from ._config import apply_environment as _apply_environment
 from ._config import get_isa as get_isa
 from ._config import get_num_threads as get_num_threads
@@ -14,11 +16,20 @@ from ._config import set_num_threads as set_num_threads
 from ._config import show_config as show_config
 from ._loss import Loss as Loss
 from ._loss import losses as losses
+from ._metrics import Metric as Metric
+from ._metrics import accuracy as accuracy
+from ._metrics import expected_calibration_error as expected_calibration_error
+from ._metrics import metrics as metrics
+from .activation import *
 from .binary import *
+from .distribution import *
 from .divergence import *
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
 from .likelihood import *
+from .multiclass import *
+from .multilabel import *
+from .ordinal import *
 from .preference import *
 from .ranking import *
 from .regression import *

@@ -2,54 +2,164 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
+
+import numpy as np
 
 from . import _core
+from ._validation import as_input, choice, integer
 
 if TYPE_CHECKING:
     from ._loss import Result
 
 # One call of a kernel, as the body of a public loss returns it: the kernel, its inputs and parameters in its own order,
-# the `weight` of torch's losses that have one, and whether a mean divides by that weight. A plain tuple, because it
-# stands in the path of every call.
-Call: TypeAlias = "tuple[Kernel, tuple[Any, ...], tuple[float, ...], Any, bool]"
+# and what its family takes besides. A plain tuple, because it stands in the path of every call.
+Call: TypeAlias = "tuple[Kernel, tuple[Any, ...], tuple[float, ...], tuple[Any, ...]]"
+
+_DIVISORS = {"rows": 0, "weights": 1, "elements": 2}
+_HESSIANS = {"exact": 0, "gauss_newton": 1, "upper": 2, "lightgbm": 3, "abs_residual": 4}
 
 
 class Kernel:
     """A compiled loss; calling it with inputs in order and parameters by name gives a `Call`."""
 
-    __slots__ = ("differentiable", "has_hessian", "index", "inputs", "name", "params")
+    __slots__ = ("arrays", "differentiable", "has_hessian", "index", "inputs", "name", "params")
 
-    def __init__(self, info: dict[str, Any]) -> None:
+    run: ClassVar[Callable[..., tuple[Any, tuple[Any, ...], Any, Any]]]
+    array_options: ClassVar[tuple[str, ...]]  # names of the leading options
+
+    def __init__(self, info: Mapping[str, Any]) -> None:
         self.index: int = info["index"]
         self.name: str = info["name"]
         self.inputs: tuple[str, ...] = info["inputs"]
         self.params: tuple[str, ...] = info["params"]
+        self.arrays: int = info["arrays"]
         self.differentiable: int = info["differentiable"]
         self.has_hessian: bool = info["has_hessian"]
 
     # Annotated as what the public function gives its caller: the decorator turns the call into that result.
-    def __call__(self, *inputs: Any, weight: Any = None, weight_normalises: bool = False, **params: float) -> Result:
+    def _call(self, inputs: tuple[Any, ...], params: dict[str, float], options: tuple[Any, ...]) -> Result:
         if tuple(params) != self.params:
             if params.keys() != set(self.params):
                 raise TypeError(f"kernel {self.name} takes the parameters {self.params}")
             params = {name: params[name] for name in self.params}
-        if len(inputs) != len(self.inputs):
+        if not self.arrays <= len(inputs) <= len(self.inputs):
             raise TypeError(f"kernel {self.name} takes the inputs {self.inputs}")
-        return self, inputs, tuple(params.values()), weight, weight_normalises  # type: ignore[return-value]
+        return self, inputs, tuple(params.values()), options  # type: ignore[return-value]
+
+    def checked(self, loss: str, options: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The options with their array-likes as arrays."""
+        for k, name in enumerate(self.array_options):
+            given = options[k]
+            if given is not None and type(given) is not np.ndarray:
+                options = (*options[:k], as_input(loss, name, given), *options[k + 1 :])
+        return options
 
     def __repr__(self) -> str:
         return f"<kernel {self.name}({', '.join(self.inputs)}; {', '.join(self.params)})>"
 
 
-class Kernels:
-    """Every compiled loss, as an attribute."""
+class ElementwiseKernel(Kernel):
+    """`weight` is that of torch's losses that have one; `weight_normalises` says whether a mean divides by it."""
 
-    def __init__(self) -> None:
-        self.__dict__.update({info["name"]: Kernel(info) for info in _core.losses()})
+    __slots__ = ()
 
-    def __getattr__(self, name: str) -> Kernel:
+    run = staticmethod(_core.elementwise)
+    array_options = ("weight",)
+
+    def __call__(self, *inputs: Any, weight: Any = None, weight_normalises: bool = False, **params: float) -> Result:
+        return self._call(inputs, params, (weight, weight_normalises))
+
+
+def _codes(axis: int | None, ignore_index: int | None, divisor: str, hessian: str) -> tuple[Any, ...]:
+    if axis is not None:
+        axis = integer("axis", axis)
+    if ignore_index is not None:
+        ignore_index = integer("ignore_index", ignore_index)
+    return axis, ignore_index, _DIVISORS[divisor], _HESSIANS[choice("hessian", hessian, _HESSIANS)]
+
+
+class RowKernel(Kernel):
+    """A compiled loss of rows of class scores.
+
+    `inputs` have a class axis. `label` is the last argument of the loss: class indices or, for a kernel that takes
+    them, probabilities, told apart by their dtype. `weight` has one entry per class. A mean divides by the rows that
+    are not ignored ("rows", their class weights aside), by the sum of the class weights of their labels ("weights"; by
+    all rows for probabilities), or by all scores ("elements"); sample weights count in each.
+    """
+
+    __slots__ = ()
+
+    run = staticmethod(_core.rows)
+    array_options = ("target", "weight", "offset", "margin")
+
+    def __call__(
+        self,
+        *inputs: Any,
+        label: Any = None,
+        axis: int | None = None,
+        weight: Any = None,
+        ignore_index: int | None = None,
+        divisor: str = "rows",
+        hessian: str = "exact",
+        **params: float,
+    ) -> Result:
+        codes = _codes(axis, ignore_index, divisor, hessian)
+        return self._call(inputs, params, (label, weight, None, None, *codes, 1.0, 0.0, 0.0, 0.0))
+
+
+class SoftmaxKernel(RowKernel):
+    """A loss that is a function of the log-probability of the label alone.
+
+    The scores first become ``scale * softcap(score) + offset``, less ``margin[label]`` at the label.
+    """
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        *inputs: Any,
+        label: Any = None,
+        axis: int | None = None,
+        weight: Any = None,
+        ignore_index: int | None = None,
+        divisor: str = "rows",
+        hessian: str = "exact",
+        offset: Any = None,
+        margin: Any = None,
+        scale: float = 1.0,
+        softcap: float = 0.0,
+        z_loss: float = 0.0,
+        label_smoothing: float = 0.0,
+        **params: float,
+    ) -> Result:
+        codes = _codes(axis, ignore_index, divisor, hessian)
+        transform = (scale, softcap, z_loss, label_smoothing)
+        return self._call(inputs, params, (label, weight, offset, margin, *codes, *transform))
+
+    def correct(self, argmax: Any, inputs: tuple[Any, ...], options: tuple[Any, ...]) -> Any:
+        """Whether the most probable class is the target, by row; ignored rows have -1 for a class and are not."""
+        target = np.asarray(options[0] if len(inputs) == 1 else inputs[1])
+        if target.dtype.kind not in "biu":
+            axis = options[4] if options[4] is not None else int(target.ndim > 1)
+            target = target.argmax(axis)
+        return (argmax == target) & (argmax >= 0)
+
+
+K = TypeVar("K", bound=Kernel)
+
+
+class Kernels(Generic[K]):
+    """The compiled losses of a family, as attributes."""
+
+    def __init__(self, family: Mapping[str, type[Kernel]]) -> None:
+        compiled = [info for info in _core.losses() if info["shape"] in family]
+        self.__dict__.update({info["name"]: family[info["shape"]](info) for info in compiled})
+
+    def __getattr__(self, name: str) -> K:
         raise AttributeError(f"no kernel {name!r} is compiled in")
 
 
-kernels = Kernels()
+kernels: Kernels[ElementwiseKernel] = Kernels({"elementwise": ElementwiseKernel})
+row_kernels: Kernels[SoftmaxKernel] = Kernels({"rows": RowKernel, "softmax": SoftmaxKernel})

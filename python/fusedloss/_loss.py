@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import re
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, ParamSpec, TypeAlias, overload
 
 import numpy as np
 
-from . import _core
 from ._config import thread_count
-from ._core_kernels import Call, Kernel
+from ._core_kernels import Call, Kernel, SoftmaxKernel
+from ._documented import Documented, search
 from ._validation import as_input
 
 P = ParamSpec("P")
@@ -22,28 +20,55 @@ Result: TypeAlias = float | Array
 Grads: TypeAlias = Array | tuple[Array, ...]
 
 _REDUCTIONS = {"none": 0, "mean": 1, "sum": 2, "batchmean": 3, "partial": 4}
-_VALUE, _GRAD, _HESS = 1, 2, 4
-_METADATA = ("Formula", "Gradient", "Hessian", "Domain", "Source")
+_VALUE, _GRAD, _HESS, _AUX = 1, 2, 4, 8
 
 _COMMON = """\
 sample_weight : array_like, optional
-    Weights of the elements, broadcast to the shape of `{first}`; must be finite and not negative. The
-    mean divides by their sum. Weight 0 excludes an element, whatever it holds; a bool array is a mask.
+    Weights of the {terms}, broadcast to the shape of {shape}; must be finite and not negative. The
+    mean divides by their sum. Weight 0 excludes {term}, whatever it holds; a bool array is a mask.
 reduction : {{{reductions}}}, default "{default}"
     "mean" and "sum" give a float accumulated in double precision; "none" gives an array.
 
 Returns
 -------
 float or ndarray
-    The reduced loss, or one value per element of `{first}`. The mean of nothing is NaN.
+    The reduced loss, or an array in the shape of {shape}. The mean of nothing is NaN.
 
 Raises
 ------
 ValueError
-    If a parameter is out of its range, an array does not broadcast to the shape of `{first}`, or a
+    If a parameter is out of its range, an array does not fit the shape of `{first}`, or a
     weight is negative or not finite.
 TypeError
     If an argument is not a real array on the CPU."""
+AXIS = """\
+axis : int, optional
+    The axis of the classes: by default 1, or 0 of a single row.
+"""
+_INDEX_ERROR = """
+IndexError
+    If a class index is out of range; nothing has been written then."""
+
+
+class Family(NamedTuple):
+    """What sets the losses of a driver apart from others for those who read about them."""
+
+    name: str
+    terms: str
+    term: str
+    shape: str
+    before: str
+    after: str
+
+    def common(self, **words: str) -> str:
+        """The paragraphs that stand for ``{common}`` in the documentation of a loss."""
+        shape = self.shape.format(words["first"])
+        text = _COMMON.format(terms=self.terms, term=self.term, shape=shape, **words)
+        return self.before + text + self.after
+
+
+_ELEMENTWISE = Family("elementwise", "elements", "an element", "`{}`", "", "")
+_ROWS = Family("rows", "rows", "a row", "`{}` without its class axis", AXIS, _INDEX_ERROR)
 
 
 class PartialSum(NamedTuple):
@@ -55,8 +80,28 @@ class PartialSum(NamedTuple):
     weight_low: float
     size: int
 
+    @property
+    def sums(self) -> tuple[tuple[float, float], ...]:
+        """The terms of each sum: of the losses, and of the weights."""
+        return (self.total, self.total_low), (self.weight, self.weight_low)
 
-class Loss(Generic[P]):
+
+class Aux(NamedTuple):
+    """What a softmax knows besides its loss: arrays with one entry per row, in the shape of the unreduced loss."""
+
+    log_sum_exp: Array
+    argmax: Array
+    correct: Array
+
+
+class _Sealed:
+    """Stands for an array that nobody looks into."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise TypeError(f"{name} of a sealed array")
+
+
+class Loss(Documented[P]):
     """A loss function.
 
     Calling it gives the (reduced) value. `value_and_grad`, `grad`, `backward` and `grad_and_hess` take the same
@@ -67,7 +112,7 @@ class Loss(Generic[P]):
     name : str
         The public name, e.g. ``"huber_loss"``.
     family : str
-        The driver that carries it: ``"elementwise"``, ...
+        The driver that carries it: ``"elementwise"`` or ``"rows"``.
     inputs : tuple of str
         Names of the array arguments.
     params : dict
@@ -84,111 +129,71 @@ class Loss(Generic[P]):
         From the documentation.
     """
 
+    kind: ClassVar[str] = "loss"
+    registry: ClassVar[dict[str, Loss[Any]]] = {}
+    per_call: ClassVar[tuple[str, ...]] = ("sample_weight",)
+    around: ClassVar[tuple[str, ...]] = ("weight", "sample_weight", "reduction")
+
     def __init__(
         self,
         function: Callable[P, Result],
         *,
-        family: str,
+        family: Family,
         trains: Sequence[str],
         aliases: Sequence[str] = (),
         reductions: Sequence[str] = ("none", "mean", "sum"),
     ) -> None:
-        functools.update_wrapper(self, function)
-        self._function: Callable[..., Any] = function
-        self._bound: dict[str, Any] = {}
-        self.name: str = function.__name__
-        self.family = family
+        self.family = family.name
+        self._family = family
         self.trains: tuple[str, ...] = tuple(trains)
-        self.aliases: tuple[str, ...] = tuple(aliases)
-        self._signature = inspect.signature(function)
-        parameters = self._signature.parameters
-        self._default_reduction: str = parameters["reduction"].default
-        self._default_bits: dict[int, int] = {}  # by kernel
         self._reductions = tuple(reductions)
-        self._metadata = _parse_metadata(inspect.cleandoc(function.__doc__ or ""))
-        self.__doc__ = self._document(inspect.cleandoc(function.__doc__ or ""))
+        self._default_reduction: str = (function.__kwdefaults__ or {})["reduction"]
+        self._default_bits: dict[int, int] = {}  # by kernel
+        super().__init__(function, aliases=aliases)
 
     # ---- what it is ----------------------------------------------------------------------------
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        changed = [
-            p.replace(default=self._bound[p.name]) if p.name in self._bound else p
-            for p in self._signature.parameters.values()
-        ]
-        return self._signature.replace(parameters=changed)
-
-    @functools.cached_property
-    def _probe(self) -> Call:
-        """The call that a loss with its default (or bound) parameters makes."""
-        arrays = [0.0] * sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in self._signature.parameters.values())
-        call: Call = self._function(*arrays, **{k: v for k, v in self._bound.items() if k != "reduction"})
-        return call
-
-    @functools.cached_property
-    def inputs(self) -> tuple[str, ...]:
-        return self._probe[0].inputs
 
     @functools.cached_property
     def differentiable(self) -> tuple[str, ...]:
         kernel = self._probe[0]
         return tuple(name for k, name in enumerate(kernel.inputs) if kernel.differentiable >> k & 1)
 
-    @property
-    def params(self) -> dict[str, Any]:
-        skip = {*self.inputs, "weight", "sample_weight", "reduction"}
-        return {p.name: p.default for p in self.__signature__.parameters.values() if p.name not in skip}
-
     @functools.cached_property
     def has_hessian(self) -> bool:
         return self._probe[0].has_hessian
 
     @property
-    def summary(self) -> str:
-        return self._metadata["Summary"]
-
-    @property
-    def formula(self) -> str:
-        return self._metadata["Formula"]
-
-    @property
-    def gradient(self) -> str:
-        return self._metadata["Gradient"]
-
-    @property
     def hessian(self) -> str:
         return self._metadata["Hessian"]
-
-    @property
-    def domain(self) -> str:
-        return self._metadata["Domain"]
-
-    @property
-    def source(self) -> str:
-        return self._metadata["Source"]
 
     def _document(self, text: str) -> str:
         first = next(iter(self._signature.parameters))
         reductions = ", ".join(f'"{name}"' for name in self._reductions)
         return text.replace(
-            "{common}", _COMMON.format(first=first, reductions=reductions, default=self._default_reduction)
+            "{common}", self._family.common(first=first, reductions=reductions, default=self._default_reduction)
         )
 
     # ---- calling it ----------------------------------------------------------------------------
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Result:
-        value: Result = self._run(args, kwargs, _VALUE)[0]
-        return value
+        value: Any
+        value, _, _, aux = self._run(args, kwargs, _VALUE)
+        if aux is not None:
+            value = value, aux
+        result: Result = value
+        return result
 
-    def value_and_grad(
-        self, *args: Any, wrt: str | Sequence[str] | None = None, out: Any = None, **kwargs: Any
-    ) -> tuple[Result, Grads]:
+    @overload
+    def value_and_grad(self, *args: Any, return_aux: Literal[True], **kwargs: Any) -> tuple[Result, Grads, Aux]: ...
+    @overload
+    def value_and_grad(self, *args: Any, **kwargs: Any) -> tuple[Result, Grads]: ...
+    def value_and_grad(self, *args: Any, wrt: str | Sequence[str] | None = None, out: Any = None, **kwargs: Any) -> Any:
         """The value and, in the same pass, its gradient.
 
         Parameters
         ----------
         *args, **kwargs
-            As for the loss itself; also ``n_threads``.
+            As for the loss itself; also ``n_threads`` and, for losses on a softmax, ``return_aux``.
         wrt : str or sequence of str, optional
             Arguments to differentiate with respect to; by default those in `trains`.
         out : ndarray or tuple of ndarray, optional
@@ -200,9 +205,11 @@ class Loss(Generic[P]):
         grad : ndarray or tuple of ndarray
             The gradient of the reduced value (of the sum, for reduction "none"), in the argument's dtype (float64
             for integers); a tuple in argument order if there are several.
+        aux : Aux
+            With ``return_aux=True``: log-sum-exp, most probable class, and whether that is the target, per row.
         """
-        value, grads, _ = self._run(args, kwargs, _VALUE | _GRAD, wrt, out)
-        return value, grads
+        value, grads, _, aux = self._run(args, kwargs, _VALUE | _GRAD, wrt, out)
+        return (value, grads) if aux is None else (value, grads, aux)
 
     def grad(self, *args: Any, wrt: str | Sequence[str] | None = None, out: Any = None, **kwargs: Any) -> Grads:
         """The gradient alone; arguments and result as for `value_and_grad`."""
@@ -252,7 +259,7 @@ class Loss(Generic[P]):
         if not self.has_hessian:
             raise TypeError(f"{self.name} has no Hessian")
         kwargs.setdefault("reduction", "sum")
-        _, grads, hess = self._run(args, kwargs, _GRAD | _HESS, self.inputs[0], out)
+        _, grads, hess, _ = self._run(args, kwargs, _GRAD | _HESS, self._probe[0].inputs[0], out)
         return grads, hess
 
     def partial(self, *args: Any, **kwargs: Any) -> PartialSum:
@@ -270,43 +277,8 @@ class Loss(Generic[P]):
         return PartialSum(*self._run(args, kwargs, _VALUE, reduction="partial")[0])
 
     def bind(self, **params: Any) -> Loss[P]:
-        """This loss with parameters fixed.
-
-        Parameters
-        ----------
-        **params
-            New defaults for keyword-only arguments.
-
-        Returns
-        -------
-        Loss
-            A picklable loss with the same name.
-        """
-        for name in params:
-            p = self._signature.parameters.get(name)
-            if p is None or p.kind is not p.KEYWORD_ONLY or name == "sample_weight":
-                raise TypeError(f"{self.name} has no parameter {name!r}")
         self._reduction_code(params.get("reduction", self._default_reduction))
-        bound: Loss[P] = object.__new__(type(self))
-        bound.__dict__.update({k: v for k, v in self.__dict__.items() if k not in _CACHED})
-        bound._bound = {**self._bound, **params}
-        _ = bound._probe  # refuses a bad parameter now rather than at the first call
-        return bound
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # By name, so that a pickle holds no code and outlives the layout of this class.
-        return (_restore, (self.name, self._bound))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Loss) and (self.name, self._bound) == (other.name, other._bound)
-
-    def __hash__(self) -> int:
-        return hash(self.name)
-
-    def __repr__(self) -> str:
-        if not self._bound:
-            return f"<loss {self.name}>"
-        return f"<loss {self.name} with {', '.join(f'{k}={v!r}' for k, v in self._bound.items())}>"
+        return super().bind(**params)
 
     # ---- how it runs ---------------------------------------------------------------------------
 
@@ -325,39 +297,40 @@ class Loss(Generic[P]):
         out: Any = None,
         cotangent: Any = None,
         reduction: str | None = None,
-    ) -> tuple[Any, Any, Any]:
+    ) -> tuple[Any, Any, Any, Any]:
         name = self.name
-        if self._bound:
-            kwargs = {**self._bound, **kwargs}
         sample_weight = threads = None
-        chosen = self._default_reduction
+        chosen = self._chosen_reduction
         if kwargs:
             sample_weight = kwargs.pop("sample_weight", None)
             threads = kwargs.pop("n_threads", None)
             chosen = kwargs.pop("reduction", chosen)
+            if kwargs.pop("return_aux", False):
+                want |= _AUX
         code = self._reduction_code(chosen) if reduction is None else _REDUCTIONS[reduction]
-        try:
-            kernel, inputs, params, weight, weight_normalises = self._function(*args, **kwargs)
-        except (TypeError, ValueError) as error:
-            if str(error).startswith(name):
-                raise
-            raise type(error)(f"{name}: {error}") from None
+        template = None if kwargs else self._template
+        if template is not None and len(args) == template[0]:
+            _, labelled, kernel, inputs, params, options = template
+            inputs = args[:-labelled] + inputs if labelled else args + inputs
+            options = args[-labelled:] + options if labelled else options
+        else:
+            kernel, inputs, params, options = self._call(args, kwargs)
+        if want & _AUX and not isinstance(kernel, SoftmaxKernel):
+            raise TypeError(f"{name} has no return_aux")
         for x in inputs:
             if type(x) is not np.ndarray:
-                inputs = tuple([as_input(name, n, x) for n, x in zip(kernel.inputs, inputs, strict=True)])
+                inputs = tuple([as_input(name, n, x) for n, x in zip(kernel.inputs, inputs, strict=False)])
                 break
         if sample_weight is not None:
             sample_weight = as_input(name, "sample_weight", sample_weight)
-        if weight is not None:
-            weight = as_input(name, "weight", weight)
-        value, grads, hess = _core.elementwise(
+        options = kernel.checked(name, options)
+        value, grads, hess, aux = kernel.run(
             kernel.index,
             name,
             inputs,
             params,
+            options,
             sample_weight,
-            weight,
-            weight_normalises,
             cotangent,
             code,
             want,
@@ -365,7 +338,42 @@ class Loss(Generic[P]):
             out,
             thread_count(threads),
         )
-        return value, grads[0] if len(grads) == 1 else grads, hess
+        if aux is not None and isinstance(kernel, SoftmaxKernel):
+            aux = Aux(aux[0], aux[1], kernel.correct(aux[1], inputs, options))
+        return value, grads[0] if len(grads) == 1 else grads, hess, aux
+
+    def _call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+        fixed = {key: value for key, value in self._bound.items() if key != "reduction"}
+        try:
+            call: Call = self._function(*args, **{**fixed, **kwargs})
+        except (TypeError, ValueError) as error:
+            if str(error).startswith(self.name):
+                raise
+            raise type(error)(f"{self.name}: {error}") from None
+        return call
+
+    @functools.cached_property
+    def _chosen_reduction(self) -> str:
+        return str(self._bound.get("reduction", self._default_reduction))
+
+    @functools.cached_property
+    def _template(self) -> tuple[int, int, Kernel, tuple[Any, ...], tuple[float, ...], tuple[Any, ...]] | None:
+        """How many arrays alone make a call, whether the last is a label, and what the body then puts beside them.
+
+        None where the body does more with its arrays than hand them on. Otherwise it need not run at every call: that
+        takes a microsecond or two, as long as the kernel needs for some ten thousand elements.
+        """
+        arrays = tuple(_Sealed() for p in self._signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
+        try:
+            kernel, inputs, params, options = self._call(arrays, {})
+        except TypeError:  # the seal broke
+            return None
+        labelled = int(options[0] is arrays[-1])
+        n = len(arrays) - labelled
+        same = len(inputs) >= n and all(a is b for a, b in zip(inputs, arrays[:n], strict=False))
+        if not same or any(isinstance(x, _Sealed) for x in (*inputs[n:], *options[labelled:])):
+            return None
+        return len(arrays), labelled, kernel, inputs[n:], params, options[labelled:]
 
     def _wrt_bits(self, kernel: Kernel, wrt: str | Sequence[str] | None) -> int:
         if wrt is None:
@@ -388,38 +396,41 @@ class Loss(Generic[P]):
         return bits
 
 
-_CACHED = ("_probe", "inputs", "differentiable", "has_hessian")
-REGISTRY: dict[str, Loss[Any]] = {}
+class _Enlist:
+    """The decorator of a family: makes a `Loss` of a function whose body names the kernel."""
+
+    def __init__(self, family: Family) -> None:
+        self._family = family
+
+    def __call__(
+        self,
+        *,
+        trains: Sequence[str] = ("input",),
+        aliases: Sequence[str] = (),
+        reductions: Sequence[str] = ("none", "mean", "sum"),
+    ) -> Callable[[Callable[P, Result]], Loss[P]]:
+        """Decorate a public function.
+
+        Parameters
+        ----------
+        trains : sequence of str
+            Arguments whose gradient is given by default.
+        aliases : sequence of str
+            Other names people search for.
+        reductions : sequence of str
+            What `reduction` may be.
+        """
+
+        def decorate(function: Callable[P, Result]) -> Loss[P]:
+            loss = Loss(function, family=self._family, trains=trains, aliases=aliases, reductions=reductions)
+            Loss.registry[loss.name] = loss
+            return loss
+
+        return decorate
 
 
-def _restore(name: str, bound: dict[str, Any]) -> Loss[Any]:
-    return REGISTRY[name].bind(**bound) if bound else REGISTRY[name]
-
-
-def elementwise(
-    *,
-    trains: Sequence[str] = ("input",),
-    aliases: Sequence[str] = (),
-    reductions: Sequence[str] = ("none", "mean", "sum"),
-) -> Callable[[Callable[P, Result]], Loss[P]]:
-    """Makes a `Loss` of the elementwise family from a function whose body names the kernel.
-
-    Parameters
-    ----------
-    trains : sequence of str
-        Arguments whose gradient is given by default.
-    aliases : sequence of str
-        Other names people search for.
-    reductions : sequence of str
-        What `reduction` may be.
-    """
-
-    def decorate(function: Callable[P, Result]) -> Loss[P]:
-        loss = Loss(function, family="elementwise", trains=trains, aliases=aliases, reductions=reductions)
-        REGISTRY[loss.name] = loss
-        return loss
-
-    return decorate
+elementwise = _Enlist(_ELEMENTWISE)
+rows = _Enlist(_ROWS)
 
 
 def losses(query: str | None = None) -> list[Loss[Any]]:
@@ -435,23 +446,4 @@ def losses(query: str | None = None) -> list[Loss[Any]]:
     list of Loss
         Sorted by name; for a query, matches of a name or alias come first.
     """
-    everything = [REGISTRY[name] for name in sorted(REGISTRY)]
-    if query is None:
-        return everything
-    wanted = _squeezed(query)
-    by_name = [loss for loss in everything if any(wanted in _squeezed(n) for n in (loss.name, *loss.aliases))]
-    by_text = [loss for loss in everything if wanted in _squeezed(loss.summary + loss.source)]
-    return by_name + [loss for loss in by_text if loss not in by_name]
-
-
-def _squeezed(text: str) -> str:
-    return re.sub(r"[\W_]+", "", text).casefold()
-
-
-def _parse_metadata(text: str) -> dict[str, str]:
-    """The summary line and the paragraphs that open with "Formula:", "Gradient:", ..."""
-    found = {"Summary": text.split("\n", 1)[0], **dict.fromkeys(_METADATA, "")}
-    pattern = rf"^({'|'.join(_METADATA)}):(.*?)(?=^(?:{'|'.join(_METADATA)}):|^\s*$|\Z)"
-    for name, body in re.findall(pattern, text, re.MULTILINE | re.DOTALL):
-        found[name] = " ".join(body.split())
-    return found
+    return search(Loss.registry.values(), query)

@@ -6,6 +6,7 @@ Files are read into one reused buffer instead of being mapped: a copy that stays
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -163,14 +164,21 @@ def _npz_source(label: str, path: str, member: str | None) -> Source:
     info = members[key]
 
     def open_stored() -> Any:  # at the bytes of the member, which are those of a .npy file
-        stream = open(path, "rb", buffering=0)  # noqa: SIM115
-        stream.seek(info.header_offset)
-        stream.seek(sum(_ZIP_LOCAL_HEADER.unpack(stream.read(_ZIP_LOCAL_HEADER.size))), os.SEEK_CUR)
+        with contextlib.ExitStack() as on_error:
+            stream = on_error.enter_context(open(path, "rb", buffering=0))
+            stream.seek(info.header_offset)
+            stream.seek(sum(_ZIP_LOCAL_HEADER.unpack(stream.read(_ZIP_LOCAL_HEADER.size))), os.SEEK_CUR)
+            on_error.pop_all()
         return stream
 
     if info.compress_type == zipfile.ZIP_STORED:
         return _npy_source(label, open_stored)
-    return _npy_source(label, lambda: zipfile.ZipFile(path).open(info), seekable=False)
+
+    def open_member() -> Any:
+        with zipfile.ZipFile(path) as archive:  # the member keeps the file open for as long as it is read
+            return archive.open(info)
+
+    return _npy_source(label, open_member, seekable=False)
 
 
 def _parquet_source(label: str, path: str, column: str | None) -> Source:

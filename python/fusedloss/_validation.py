@@ -54,6 +54,15 @@ def in_range(name: str, value: Any, low: float, high: float, *, inclusive: str =
     return number
 
 
+def integer(name: str, value: Any) -> int:
+    """A whole number."""
+    if type(value) is int:
+        return value
+    if not isinstance(value, np.integer):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    return int(value)
+
+
 def choice(name: str, value: Any, options: Collection[str]) -> str:
     """One of a few strings."""
     if not isinstance(value, str) or value not in options:

@@ -12,19 +12,23 @@ import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar
 
+from ._activation import activations
 from ._config import show_config
 from ._core import __version__
-from ._loss import Loss, losses
-from ._loss import _squeezed as squeezed
-from .evaluation import Evaluation, Scores, evaluate
+from ._documented import Documented, squeezed
+from ._loss import losses
+from ._metrics import metrics
+from .evaluation import Evaluation, Scorer, Scores, evaluate
 from .sample import SAMPLES
 
 __all__ = ["main"]
 
 _DATA_ERROR, _USAGE_ERROR = 1, 2
 _ARRAY = "FILE.npy, FILE.npz:MEMBER or FILE.parquet:COLUMN"
+
+D = TypeVar("D", bound=Documented[Any])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,9 +79,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser(
         "evaluate",
-        help="mean losses of stored predictions, in one pass over the files",
-        description="Mean losses of stored predictions, in one pass over the files and constant memory. "
-        "Without arguments: losses of a real sample that is part of the package.",
+        help="mean losses and metrics of stored predictions, in one pass over the files",
+        description="Mean losses and metrics of stored predictions, in one pass over the files and constant memory. "
+        "Without arguments: those of real samples that are part of the package.",
     )
     command.add_argument("arrays", nargs="*", metavar="ARRAY", help=f"input, target, and more by loss: {_ARRAY}")
     command.add_argument("--loss", action="append", default=[], metavar="NAME[:PARAM=VALUE,...]", help="repeatable")
@@ -90,11 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--quiet", action="store_true", help="no progress bar")
     command.set_defaults(run=_evaluate)
 
-    command = commands.add_parser("list", help="names of losses")
+    command = commands.add_parser("list", help="names of losses, metrics and activations")
     command.add_argument("query", nargs="?", help="what to find in names, other names, summaries and sources")
     command.set_defaults(run=_list)
 
-    command = commands.add_parser("show", help="formula, gradient, parameters and source of a loss")
+    command = commands.add_parser("show", help="formula, gradient, parameters and source")
     command.add_argument("loss", metavar="NAME")
     command.set_defaults(run=_show)
 
@@ -115,8 +119,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     if not options.arrays and not chosen and not options.weight:
         _evaluate_samples(options)
         return
-    if len(options.arrays) < 2 or not chosen:
-        raise _UsageError("evaluate: expected --loss NAME, and the arrays INPUT TARGET [MORE...]")
+    if not options.arrays or not chosen:
+        raise _UsageError("evaluate: expected --loss NAME, and the arrays that it takes: INPUT [TARGET [MORE...]]")
     for loss in chosen:
         try:
             inspect.signature(loss).bind(*options.arrays)
@@ -162,30 +166,32 @@ def _evaluate_samples(options: argparse.Namespace) -> None:
         for key in ("model", "origin", "licence"):
             print(f"  {key + ':':<9}{getattr(sample, key)}")
         print()
-        _print_table([(f"{score.title:<16}{score.loss}", result.value) for score, result in results])
+        width = max(len(score.title) for score, _ in results) + 2
+        _print_table([(f"{score.title:<{width}}{score.loss}", result.value) for score, result in results])
         print()
     if options.json:
         print(json.dumps({"samples": reports}, allow_nan=False))
 
 
 def _list(options: argparse.Namespace) -> None:
-    found = losses(options.query) if options.query else losses()
+    query = options.query
+    found: list[Documented[Any]] = [*losses(query), *metrics(query), *activations(query)]
     if not found:
-        raise ValueError(f"no loss matches {options.query!r}")
-    width = max(len(loss.name) for loss in found)
-    for loss in found:
-        print(f"{loss.name:<{width}}  {loss.summary}")
+        raise ValueError(f"no loss, metric or activation matches {query!r}")
+    width = max(len(each.name) for each in found)
+    for each in found:
+        print(f"{each.name:<{width}}  {each.summary}")
 
 
 def _show(options: argparse.Namespace) -> None:
-    loss = _find_loss(options.loss)
-    signature = inspect.signature(loss)
+    documented = _find(options.loss, [*activations(), *metrics(), *losses()])
+    signature = documented.__signature__
     parameters = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
     call = signature.replace(parameters=parameters, return_annotation=signature.empty)
-    print(f"fusedloss.{loss.name}{call}\n")
-    print(inspect.getdoc(loss))
-    if loss.aliases:
-        print(f"\nAlso known as: {', '.join(loss.aliases)}")
+    print(f"fusedloss.{documented.name}{call}\n")
+    print(inspect.getdoc(documented))
+    if documented.aliases:
+        print(f"\nAlso known as: {', '.join(documented.aliases)}")
 
 
 def _config(options: argparse.Namespace) -> None:
@@ -193,25 +199,26 @@ def _config(options: argparse.Namespace) -> None:
         print(f"{key + ':':<18}{value}")
 
 
-def _find_loss(name: str) -> Loss[Any]:
-    """The loss with this name, with or without ``_loss``, or this other name; part of one does not do."""
-    known = losses()
-    short_names = {loss.name.removesuffix("_loss"): loss for loss in known}
+def _find(name: str, known: Sequence[D]) -> D:
+    """What has this name, with or without ``_loss``, or this other name; part of one does not do. The last wins."""
+    short_names = {each.name.removesuffix("_loss"): each for each in known}
     named = (
-        {alias: loss for loss in known for alias in loss.aliases} | short_names | {loss.name: loss for loss in known}
+        {alias: each for each in known for alias in each.aliases} | short_names | {each.name: each for each in known}
     )
-    found = {squeezed(key): loss for key, loss in named.items()}.get(squeezed(name))
+    found = {squeezed(key): each for key, each in named.items()}.get(squeezed(name))
     if found is not None:
         return found
     close = difflib.get_close_matches(name.lower().removesuffix("_loss"), short_names)
     hint = f"did you mean {' or '.join(close)}?" if close else "`fusedloss list` names all"
-    raise _UsageError(f"there is no loss named {name!r}; {hint}")
+    *kinds, last = sorted({each.kind for each in known}, reverse=True)
+    raise _UsageError(f"there is no {', '.join(kinds)} or {last} named {name!r}; {hint}")
 
 
-def _parse_loss(text: str) -> Loss[Any]:
-    """The loss that ``NAME[:PARAM=VALUE,...]`` describes."""
+def _parse_loss(text: str) -> Scorer:
+    """The loss or metric that ``NAME[:PARAM=VALUE,...]`` describes."""
     name, _, assignments = text.partition(":")
-    loss = _find_loss(name)
+    known: list[Scorer] = [*metrics(), *losses()]
+    loss = _find(name, known)
     params = {}
     for assignment in filter(None, assignments.split(",")):
         key, equals, value = assignment.partition("=")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from fractions import Fraction
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._config import get_num_threads, thread_count
-from ._loss import REGISTRY, Loss
+from ._exact import ExactSum
+from ._loss import Loss
+from ._metrics import Metric, add_terms
 
 if TYPE_CHECKING:
     from ._sources import Source
@@ -20,65 +20,31 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation", "Scores", "evaluate"]
 
 _CHUNK_BYTES = 4 << 20  # of all arguments together, per thread: the fastest of 1 to 32 MB, as it stays in cache
-_BLOCK = 8192  # elements the core sums at a time: chunks of whole blocks round alike
+# Rows the core sums at a time, at the most and (where there are many classes) at the least: chunks of whole blocks
+# round alike.
+_BLOCKS = (8192, 64)
 
 Progress = Callable[[int, int], object]
-
-
-class _ExactSum:
-    """A sum without rounding, so that terms may come in any order and grouping; infinities and NaN are summed apart."""
-
-    def __init__(self, finite: Fraction | int | str = 0, special: float | str = 0.0) -> None:
-        self.finite = Fraction(finite)
-        self.special = float(special)
-
-    def __iadd__(self, other: _ExactSum) -> _ExactSum:
-        self.finite += other.finite
-        self.special += other.special
-        return self
-
-    def add_pair(self, high: float, low: float = 0.0) -> None:
-        """Add ``high + low``; the low part of what is not finite means nothing."""
-        if math.isfinite(high):
-            self.finite += Fraction(high) + Fraction(low)
-        else:
-            self.special += high
-
-    def __truediv__(self, other: _ExactSum) -> float:
-        """The quotient, rounded once; 0 / 0 is NaN."""
-        if self.special or other.special:
-            return (self.special or 1.0) / (other.special or 1.0)
-        if not other.finite and not self.finite:
-            return math.nan
-        try:
-            return float(self.finite / other.finite)
-        except (OverflowError, ZeroDivisionError):
-            return math.inf if (self.finite > 0) == (other.finite >= 0) else -math.inf
-
-    def __float__(self) -> float:
-        return self / _ExactSum(1)
-
-    def state(self) -> list[str]:
-        return [str(self.finite), repr(self.special)]
+Scorer: TypeAlias = "Loss[Any] | Metric"
 
 
 class Evaluation:
-    """A loss accumulated over chunks of data, by one worker or by many.
+    """A loss or metric accumulated over chunks of data, by one worker or by many.
 
     The state is exact: however chunks are ordered and shared among workers, the merged result has the same bits.
     Objects are picklable; `to_dict` gives the state as plain JSON types.
 
     Parameters
     ----------
-    loss : Loss
-        The loss, bound or not.
+    loss : Loss or Metric
+        The loss or metric, bound or not.
     **params
-        Parameters of the loss.
+        Its parameters.
 
     Attributes
     ----------
-    loss : Loss
-        The loss with its parameters bound.
+    loss : Loss or Metric
+        The same with its parameters bound.
     count : int
         Number of terms seen.
 
@@ -91,17 +57,15 @@ class Evaluation:
     3
     """
 
-    def __init__(self, loss: Loss[Any], **params: Any) -> None:
-        self.loss = loss.bind(**params) if params else loss
+    def __init__(self, loss: Scorer, **params: Any) -> None:
+        self.loss: Scorer = loss.bind(**params) if params else loss
         self.count = 0
-        self._total = _ExactSum()
-        self._weight = _ExactSum()
+        self._sums: list[ExactSum] = []  # none before the first chunk
 
     def update(self, *arrays: Any, sample_weight: Any = None, n_threads: int | None = None) -> Evaluation:
         """Add a chunk: the array arguments of the loss in its order. Returns the evaluation itself."""
         chunk = self.loss.partial(*arrays, sample_weight=sample_weight, n_threads=n_threads)
-        self._total.add_pair(chunk.total, chunk.total_low)
-        self._weight.add_pair(chunk.weight, chunk.weight_low)
+        add_terms(self._sums, chunk.sums)
         self.count += chunk.size
         return self
 
@@ -109,10 +73,19 @@ class Evaluation:
         """Add what `other` has seen of the same loss. Returns the evaluation itself."""
         if other.loss != self.loss:
             raise ValueError(f"merge: other evaluates {other.name}, not {self.name}")
-        self._total += other._total
-        self._weight += other._weight
+        self._sums += [ExactSum() for _ in range(len(other._sums) - len(self._sums))]
+        for own, more in zip(self._sums, other._sums, strict=False):
+            own += more
         self.count += other.count
         return self
+
+    def _ratio(self) -> tuple[ExactSum, ExactSum]:
+        if not self._sums:
+            return ExactSum(), ExactSum()
+        if isinstance(self.loss, Metric):
+            return self.loss.ratio(self._sums)
+        total, weight = self._sums
+        return total, weight
 
     @property
     def params(self) -> dict[str, Any]:
@@ -128,17 +101,18 @@ class Evaluation:
     @property
     def value(self) -> float:
         """Weighted mean of all terms; NaN without any."""
-        return self._total / self._weight
+        total, weight = self._ratio()
+        return total / weight
 
     @property
     def sum(self) -> float:
         """Weighted sum of all terms."""
-        return float(self._total)
+        return float(self._ratio()[0])
 
     @property
     def weight(self) -> float:
         """What the mean divides by."""
-        return float(self._weight)
+        return float(self._ratio()[1])
 
     def to_dict(self) -> dict[str, Any]:
         """State in plain JSON types, from which `from_dict` restores the evaluation."""
@@ -146,19 +120,18 @@ class Evaluation:
             "loss": self.loss.name,
             "params": self.params,
             "count": self.count,
-            "total": self._total.state(),
-            "weight": self._weight.state(),
+            "sums": [each.state() for each in self._sums],
         }
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Evaluation:
         """The evaluation whose `to_dict` gave `state`."""
-        if state["loss"] not in REGISTRY:
+        known: dict[str, Scorer] = {**Loss.registry, **Metric.registry}
+        if state["loss"] not in known:
             raise ValueError(f"from_dict: there is no loss named {state['loss']!r}")
-        evaluation = cls(REGISTRY[state["loss"]], **state["params"])
+        evaluation = cls(known[state["loss"]], **state["params"])
         evaluation.count = state["count"]
-        evaluation._total = _ExactSum(*state["total"])
-        evaluation._weight = _ExactSum(*state["weight"])
+        evaluation._sums = [ExactSum(*each) for each in state["sums"]]
         return evaluation
 
     def __repr__(self) -> str:
@@ -213,9 +186,9 @@ class Scores(Mapping[str, float]):
 
 
 def evaluate(
-    loss: Loss[Any] | Iterable[Loss[Any]],
+    loss: Scorer | Iterable[Scorer],
     input: Any,
-    target: Any,
+    target: Any = ...,
     *more: Any,
     sample_weight: Any = None,
     chunk_rows: int | None = None,
@@ -223,15 +196,15 @@ def evaluate(
     n_threads: int | None = None,
     **params: Any,
 ) -> Scores:
-    """Mean of one or several losses over data of any size, in one pass and constant memory.
+    """Mean of one or several losses, or metrics, over data of any size, in one pass and constant memory.
 
     Parameters
     ----------
-    loss : Loss or iterable of Loss
+    loss : Loss, Metric or iterable of these
         Each is given all the arrays, in the order of its arguments.
     input, target, *more : array_like or path
-        Arrays (anything that slices by rows), or ``FILE.npy``, ``FILE.npz:MEMBER``, ``FILE.parquet:COLUMN`` (with
-        pyarrow). All have the same number of rows; a single number stands for a constant.
+        As many as the loss takes: arrays (anything that slices by rows), or ``FILE.npy``, ``FILE.npz:MEMBER``,
+        ``FILE.parquet:COLUMN`` (with pyarrow). All have the same number of rows; a single number stands for a constant.
     sample_weight : array_like or path, optional
         Weights of the samples, one row per row of the data.
     chunk_rows : int, optional
@@ -266,19 +239,21 @@ def evaluate(
 
     from ._sources import open_source
 
-    evaluations = [Evaluation(each, **params) for each in ([loss] if isinstance(loss, Loss) else loss)]
+    evaluations = [Evaluation(each, **params) for each in ([loss] if isinstance(loss, (Loss, Metric)) else loss)]
     if not evaluations:
         raise ValueError("evaluate: loss is empty")
-    arrays = (input, target, *more)
+    arrays = (input, *(() if target is ... else (target,)), *more)
     names = dict(enumerate(evaluations[0].loss.inputs))
     sources = [open_source(names.get(k, f"argument {k + 1}"), array) for k, array in enumerate(arrays)]
     if sample_weight is not None:
         sources.append(open_source("sample_weight", sample_weight))
-    rows = _common_rows(sources, same_axes=evaluations[0].loss.family == "elementwise")
+    rows = _common_rows(sources)
+    for evaluation in evaluations:
+        _check_axes(evaluation.loss, sources[: len(arrays)], sources[len(arrays) :])
     row_bytes = sum(source.row_bytes for source in sources)
     if chunk_rows is None:
         chunk_rows = max(1, _CHUNK_BYTES // max(1, row_bytes))
-        chunk_rows -= chunk_rows % _BLOCK if chunk_rows > _BLOCK else 0
+        chunk_rows -= chunk_rows % next((block for block in _BLOCKS if block <= chunk_rows), 1)
     elif chunk_rows < 1:
         raise ValueError(f"evaluate: chunk_rows must be positive, got {chunk_rows}")
 
@@ -319,17 +294,36 @@ def evaluate(
     return Scores(evaluations, rows, rows * row_bytes, time.perf_counter() - started)
 
 
-def _common_rows(sources: list[Source], *, same_axes: bool) -> int:
+def _common_rows(sources: list[Source]) -> int:
     """Length of the first axis, which all the sources but constants share."""
     columns = [source for source in sources if source.shape]
     for column in columns[1:]:
         first = columns[0]
         if column.shape[0] != first.shape[0]:
             raise ValueError(f"evaluate: {column.label} has {column.shape[0]} rows, {first.label} has {first.shape[0]}")
-        # Broadcasting aligns the last axes: [N] would meet the columns of [N, C] in a chunk of C rows.
-        if same_axes and len(column.shape) != len(first.shape):
-            raise ValueError(f"evaluate: {column.label} has shape {column.shape}, {first.label} has {first.shape}")
     return columns[0].shape[0] if columns else 1
+
+
+def _check_axes(loss: Scorer, arrays: list[Source], weights: list[Source]) -> None:
+    """Refuse shapes whose meaning would depend on the length of a chunk.
+
+    Broadcasting aligns the last axes: [N] would meet the columns of [N, C] in a chunk of C rows.
+    """
+    if loss.family == "elementwise":
+        columns = [source for source in (*arrays, *weights) if source.shape]
+        alike = [(column, 0) for column in columns]
+    else:
+        scores = arrays[0]
+        axis = loss.params.get("axis")
+        if len(scores.shape) < 2 or (axis is not None and axis % len(scores.shape) == 0):
+            classes = "without an axis of classes" if axis is None else f"and its classes along axis {axis}"
+            raise ValueError(f"evaluate: {scores.label} has shape {scores.shape} {classes}; rows are the first axis")
+        shared = loss._probe[0].arrays if isinstance(loss, Loss) else 1
+        alike = [*((array, 0) for array in arrays[:shared]), *((weight, 1) for weight in weights)]
+    for column, fewer in alike:
+        if column.shape and len(column.shape) != len(alike[0][0].shape) - fewer:
+            first = alike[0][0]
+            raise ValueError(f"evaluate: {column.label} has shape {column.shape}, {first.label} has {first.shape}")
 
 
 @contextmanager

@@ -84,6 +84,18 @@ R digamma(R x) {
     return shift + (std::log(x) - 1 / (2 * x) - series);
 }
 template <class R>
+R trigamma(R x) {
+    if (x < 0) return std::numeric_limits<R>::quiet_NaN();
+    R shift = 0;
+    for (; x < 20; x += 1) shift += 1 / x / x;
+    const R z = 1 / x / x;
+    const R bernoulli[] = {R(1) / 6,       R(-1) / 30, R(1) / 42,      R(-1) / 30,    R(5) / 66,
+                           R(-691) / 2730, R(7) / 6,   R(-3617) / 510, R(43867) / 798};
+    R series = 0;
+    for (int k = 8; k >= 0; --k) series = (series + bernoulli[k]) * z;
+    return shift + (1 + 1 / (2 * x) + series) / x;
+}
+template <class R>
 R pow(R x, R y) {
     if (std::isnan(x) || std::isnan(y) || (x < 0 && y != 0)) return std::numeric_limits<R>::quiet_NaN();
     return std::pow(std::fabs(x), y);
@@ -163,6 +175,7 @@ const function functions[] = {
     row(FUNCTION(ndtr_ratio), [](auto x) { return ndtr_ratio(x); }, 0.51, 0.9, -10, 40),
     row(FUNCTION(lgamma), [](auto x) { return lgamma(x); }, 0.51, 0.6, 0, 12),
     row(FUNCTION(digamma), [](auto x) { return digamma(x); }, 0.51, 0.6, 0, 12, true),
+    row(FUNCTION(trigamma), [](auto x) { return trigamma(x); }, 0.51, 3.5, 0, 12),
 };
 // clang-format on
 

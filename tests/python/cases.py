@@ -678,6 +678,14 @@ def _cases() -> Iterator[Case]:
         kinks=lambda x, old, advantage, *_, **__: (advantage,),
     )
 
+    def ascending(input, lower, upper):
+        low, high = np.fmin(lower, upper), np.fmax(lower, upper)
+        with np.errstate(invalid="ignore"):
+            apart = np.where(high > low, high, low + abs(low) / 4 + 1)
+        return input, np.where(np.isnan(lower), lower, low), np.where(np.isnan(upper), upper, apart)
+
+    yield from on("cumulative_link_loss", {"input": REAL, "lower": REAL, "upper": REAL}, link=ascending)
+
 
 CASES: tuple[Case, ...] = tuple(_cases())
 

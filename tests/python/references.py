@@ -60,6 +60,16 @@ def reference(function: Callable[..., Reference]) -> Callable[..., Reference]:
     return lifting
 
 
+def _of_numbers(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """An operator that leaves arrays to NumPy, which comes back with one element after the other."""
+
+    @functools.wraps(operation)
+    def guarded(self: Any, other: Any) -> Any:
+        return NotImplemented if isinstance(other, np.ndarray) else operation(self, other)
+
+    return guarded
+
+
 class Exact:
     """An mpmath number whose division and powers follow IEEE 754 instead of raising."""
 
@@ -68,21 +78,26 @@ class Exact:
     def __init__(self, v):
         self.v = v.v if isinstance(v, Exact) else _context.mpf(v)
 
+    @_of_numbers
     def __add__(self, other):
         return Exact(self.v + Exact(other).v)
 
+    @_of_numbers
     def __sub__(self, other):
         return Exact(self.v - Exact(other).v)
 
+    @_of_numbers
     def __mul__(self, other):
         return Exact(self.v * Exact(other).v)
 
+    @_of_numbers
     def __truediv__(self, other):
         divisor = Exact(other).v
         if divisor == 0:
             return Exact(_context.sign(self.v) * _context.inf)
         return Exact(self.v / divisor)
 
+    @_of_numbers
     def __pow__(self, exponent):
         if isinstance(exponent, int) and exponent >= 0:
             return Exact(self.v**exponent)
@@ -1676,4 +1691,23 @@ def grpo_loss(
         None,
         total_scale,
         {"log_prob": slope_scale},
+    )
+
+
+# Ordered classes
+
+
+@reference
+def cumulative_link_loss(m, input, lower, upper):
+    a, b, width = lower - input, upper - input, upper - lower
+    # sigmoid(b) - sigmoid(a), without the difference.
+    p = m.sigmoid(b) * m.sigmoid(-a) * -m.expm1(-width)
+    slope_a, slope_b = m.sigmoid(a) + 1 / m.expm1(width), -m.sigmoid(-b) - 1 / m.expm1(width)
+    value = m.softplus(-b) + m.softplus(a) - m.log(-m.expm1(-width)) if m is MP else -m.log(p)
+    return Reference(
+        value,
+        {"input": m.sigmoid(-b) - m.sigmoid(a), "lower": slope_a, "upper": slope_b},
+        m.sigmoid(a) * m.sigmoid(-a) + m.sigmoid(b) * m.sigmoid(-b),
+        None,
+        {"input": m.sigmoid(-b) + m.sigmoid(a)},
     )

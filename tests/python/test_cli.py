@@ -54,7 +54,7 @@ class TestSample:
 
     def test_values_against_plain_numpy(self, capsys):
         _, out, _ = run(capsys, "evaluate", "--json")
-        cancer, diabetes = json.loads(out)["samples"]
+        cancer, diabetes, digits = json.loads(out)["samples"]
         arrays = SAMPLES[0].arrays()
         logit, label = arrays["logit"].astype(float), arrays["malignant"].astype(float)
         expected = np.mean(np.logaddexp(0, logit) - label * logit)
@@ -62,22 +62,32 @@ class TestSample:
         arrays = SAMPLES[1].arrays()
         expected = np.mean((arrays["mean"].astype(float) - arrays["progression"]) ** 2)
         assert diabetes["losses"][0]["mean"] == pytest.approx(expected, rel=1e-6)
+        arrays = SAMPLES[2].arrays()
+        powers = np.exp(arrays["scores"].astype(float))
+        probabilities = powers / powers.sum(1, keepdims=True)
+        truth = np.eye(10)[arrays["digit"]]
+        loss, accuracy, brier, calibration = (score["mean"] for score in digits["losses"])
+        assert loss == pytest.approx(-np.mean(np.log(probabilities[truth == 1])), rel=1e-6)
+        assert accuracy == pytest.approx(np.mean(probabilities.argmax(1) == arrays["digit"]), rel=1e-14)
+        assert brier == pytest.approx(np.mean(((probabilities - truth) ** 2).sum(1)), rel=1e-6)
+        assert 0 < calibration < 0.05
 
     def test_predictions_are_better_than_guessing(self, capsys):
         for sample in SAMPLES:
             arrays = sample.arrays()
             assert len({len(array) for array in arrays.values()}) == 1
-        cancer, diabetes = (sample.arrays() for sample in SAMPLES)
+        cancer, diabetes, digits = (sample.arrays() for sample in SAMPLES)
         assert np.mean((cancer["logit"] > 0) == cancer["malignant"]) > 0.95
         assert np.var(diabetes["progression"] - diabetes["mean"]) < 0.6 * np.var(diabetes["progression"])
         covered = (diabetes["quantile_10"] <= diabetes["progression"]) & (
             diabetes["progression"] <= diabetes["quantile_90"]
         )
         assert 0.7 < covered.mean() < 0.9
+        assert np.mean(digits["scores"].argmax(1) == digits["digit"]) > 0.95
 
     def test_is_small(self):
         assert (
-            sum(Path(str(path)).stat().st_size for path in files("fusedloss.sample").iterdir() if path.is_file()) < 2e5
+            sum(Path(str(path)).stat().st_size for path in files("fusedloss.sample").iterdir() if path.is_file()) < 6e4
         )
 
 
@@ -116,6 +126,19 @@ class TestEvaluate:
         assert "50.0/50.0" in run(capsys, *command)[2]
         assert run(capsys, *command, "--quiet")[2] == ""
 
+    def test_class_scores(self, capsys, stored):
+        rng = np.random.default_rng(4)
+        scores, labels = rng.standard_normal((50, 3)).astype(np.float16), rng.integers(0, 3, 50).astype(np.uint8)
+        np.savez("classes.npz", scores=scores, labels=labels)
+        status, out, err = run(
+            capsys, "evaluate", "--loss", "cross_entropy", "--loss", "accuracy", "--loss", "ECE:bins=10",
+            "classes.npz:scores", "classes.npz:labels",
+        )  # fmt: skip
+        assert (status, err) == (0, "")
+        assert f"{fl.cross_entropy(scores, labels):.9g}" in out
+        assert f"{fl.accuracy(scores, labels):.9g}" in out
+        assert f"{fl.expected_calibration_error(scores, labels, bins=10):.9g}" in out
+
     def test_aliases_name_a_loss(self, capsys, stored):
         alias = next(alias for alias in fl.mse_loss.aliases)
         status, out, _ = run(capsys, "evaluate", "--loss", alias.upper(), "a.npy", "b.npy")
@@ -130,8 +153,9 @@ class TestEvaluate:
             ["--loss", "mse_loss", "a.npy", "short.npy"],
             ["--loss", "mse_loss", "a.npy", "text.npy"],
             ["--loss", "mse_loss", "a.npy", "b.npy", "--weight", "short.npy"],
+            ["--loss", "accuracy", "a.npy", "b.npy"],
         ],
-        ids=["missing", "format", "rows", "dtype", "weight-rows"],
+        ids=["missing", "format", "rows", "dtype", "weight-rows", "no-classes"],
     )
     def test_errors_in_the_data(self, capsys, stored, arguments):
         np.save("short.npy", np.ones(7))
@@ -154,6 +178,7 @@ class TestEvaluate:
             ["evaluate", "--loss", "no_such_loss", "a.npy", "b.npy"],
             ["evaluate", "--loss", "huber_loss:no_such_parameter=1", "a.npy", "b.npy"],
             ["evaluate", "--loss", "huber_loss:delta", "a.npy", "b.npy"],
+            ["evaluate", "--loss", "ECE:bins=0", "a.npy", "b.npy"],
             ["evaluate", "--loss", "mse_loss", "a.npy", "b.npy", "--threads", "0"],
             ["evaluate", "--loss", "mse_loss", "a.npy", "b.npy", "--chunk-rows", "many"],
             ["show"],
@@ -173,7 +198,8 @@ class TestOtherCommands:
     def test_list(self, capsys):
         status, out, _ = run(capsys, "list")
         assert status == 0
-        assert [line.split()[0] for line in out.splitlines()] == [loss.name for loss in fl.losses()]
+        everything = (*fl.losses(), *fl.metrics(), *fl.activations())
+        assert [line.split()[0] for line in out.splitlines()] == [each.name for each in everything]
 
     def test_list_finds(self, capsys):
         status, out, _ = run(capsys, "list", "huber")
@@ -193,6 +219,13 @@ class TestOtherCommands:
             assert part in out
         for part in (fl.huber_loss.formula, fl.huber_loss.gradient, fl.huber_loss.source):
             assert part.split()[0] in out
+
+    def test_show_knows_activations(self, capsys):
+        for name in ("softplus", "swish", "log softmax"):
+            status, out, _ = run(capsys, "show", name)
+            assert status == 0
+            assert "Formula: " in out
+        assert run(capsys, "evaluate", "--loss", "softplus", "a.npy", "b.npy")[0] == 2
 
     def test_config(self, capsys):
         status, out, _ = run(capsys, "config")

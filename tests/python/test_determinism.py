@@ -151,6 +151,13 @@ class TestSums:
         big = np.full(64, 3e38, np.float32)
         assert LOSSES["l1_loss"](big, 0.0) == float(np.float32(3e38))
         assert LOSSES["l1_loss"](np.full(9, 1e308), 0.0, reduction="sum") == np.inf
+
+    def test_nor_where_the_gradient_takes_the_place_of_the_input(self):
+        x = np.full(9, 1.2e154)
+        expected, gradient = LOSSES["mse_loss"].value_and_grad(x, 0.0)
+        value, grad = LOSSES["mse_loss"].value_and_grad(x, 0.0, out=x)
+        assert value == expected < np.inf
+        assert (grad == gradient).all()
         assert LOSSES["l1_loss"](np.array([np.inf, 1.0]), 0.0) == np.inf
 
     def test_more_elements_than_an_int_holds(self):

@@ -17,8 +17,8 @@ from fractions import Fraction
 import fusedloss as fl
 import numpy as np
 import pytest
+from fusedloss._exact import ExactSum
 from fusedloss._sources import open_source
-from fusedloss.evaluation import _ExactSum
 
 ROWS = 1000
 
@@ -55,11 +55,11 @@ class TestExactSum:
         for _ in range(50):
             terms = rng.permutation(self.TERMS).tolist()
             cut = int(rng.integers(len(terms)))
-            left, right = _ExactSum(), _ExactSum()
+            left, right = ExactSum(), ExactSum()
             for term in terms[:cut]:
-                left.add_pair(term)
+                left.add(term)
             for term in terms[cut:]:
-                right.add_pair(term)
+                right.add(term)
             left += right
             assert left.finite == exact
             assert float(left) == float(exact)
@@ -76,17 +76,17 @@ class TestExactSum:
         ],
     )
     def test_limits(self, terms, expected):
-        total = _ExactSum()
+        total = ExactSum()
         for term in terms:
-            total.add_pair(term)
+            total.add(term)
         assert float(total) == pytest.approx(expected, abs=0, nan_ok=True)
-        assert float(_ExactSum(*total.state())) == pytest.approx(expected, abs=0, nan_ok=True)
+        assert float(ExactSum(*total.state())) == pytest.approx(expected, abs=0, nan_ok=True)
 
     def test_division(self):
-        assert math.isnan(_ExactSum() / _ExactSum())
-        assert _ExactSum(-1) / _ExactSum() == -math.inf
-        assert _ExactSum(1) / _ExactSum(0, math.inf) == 0.0
-        assert _ExactSum(1) / _ExactSum(3) == 1 / 3
+        assert math.isnan(ExactSum() / ExactSum())
+        assert ExactSum(-1) / ExactSum() == -math.inf
+        assert ExactSum(1) / ExactSum(0, math.inf) == 0.0
+        assert ExactSum(1) / ExactSum(3) == 1 / 3
 
 
 class TestEvaluation:
@@ -290,6 +290,188 @@ class TestEvaluate:
             )
         assert done == sorted(done)
         assert len(done) < ROWS // 10
+
+
+CLASSES = 7
+
+
+@pytest.fixture(scope="module")
+def class_scores():
+    """Scores whose accuracy is known not to be all or nothing, and labels."""
+    rng = np.random.default_rng(11)
+    labels = rng.integers(0, CLASSES, ROWS, dtype=np.int64)
+    scores = 2 * rng.standard_normal((ROWS, CLASSES))
+    scores[np.arange(ROWS), labels] += 2
+    return scores.astype(np.float32), labels
+
+
+def softmax(scores):
+    powers = np.exp(scores.astype(np.float64) - scores.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def calibration_error(scores, labels, weights, bins):
+    """As its definition reads, bin by bin."""
+    probabilities = softmax(scores)
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels
+    edges = np.linspace(0, 1, bins + 1)
+    total = 0.0
+    for low, high in itertools.pairwise(edges):
+        inside = (low < confidence) & (confidence <= high)
+        total += abs((weights * (confidence - correct))[inside].sum())
+    return total / weights.sum()
+
+
+class TestMetrics:
+    def test_against_definitions(self, class_scores):
+        scores, labels = class_scores
+        for weights in (np.ones(ROWS), np.random.default_rng(1).random(ROWS)):
+            options = {} if weights[0] == 1 else {"sample_weight": weights}
+            expected = np.average(scores.argmax(1) == labels, weights=weights)
+            assert 0.3 < expected < 0.9
+            assert fl.accuracy(scores, labels, **options) == pytest.approx(expected, rel=1e-14)
+            for bins in (1, 2, 15, 100):
+                expected = calibration_error(scores, labels, weights, bins)
+                actual = fl.expected_calibration_error(scores, labels, bins=bins, **options)
+                assert actual == pytest.approx(expected, rel=1e-5), bins
+
+    @pytest.mark.parametrize("metric", [fl.accuracy, fl.expected_calibration_error], ids=lambda metric: metric.name)
+    def test_dtypes_and_layouts(self, class_scores, metric):
+        scores, labels = class_scores
+        expected = metric(scores, labels)
+        for dtype in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.uint64):
+            assert metric(scores, labels.astype(dtype)) == expected
+        assert metric(np.asfortranarray(scores), labels) == expected
+        assert metric(scores.T, labels, axis=0) == expected
+        assert metric(scores.reshape(10, 100, CLASSES), labels.reshape(10, 100), axis=-1) == expected
+        assert metric(scores.tolist(), labels.tolist()) == pytest.approx(expected, rel=1e-6)
+        halves = scores.astype(np.float16)
+        assert metric(halves, labels) == metric(halves.astype(np.float32), labels)
+
+    def test_probabilities_for_labels(self, class_scores):
+        scores, labels = class_scores
+        soft = 0.6 * np.eye(CLASSES)[labels] + 0.4 / CLASSES
+        assert fl.accuracy(scores, soft) == fl.accuracy(scores, labels)
+
+    @pytest.mark.parametrize("metric", [fl.accuracy, fl.expected_calibration_error], ids=lambda metric: metric.name)
+    def test_rows_that_do_not_count(self, class_scores, metric):
+        scores, labels = class_scores[0].copy(), class_scores[1].copy()
+        expected = metric(scores[1:], labels[1:])
+        scores[0] = np.nan
+        assert math.isnan(metric(scores, labels))
+        assert metric(scores, labels, sample_weight=np.arange(ROWS) > 0) == expected
+        labels[0] = -100
+        assert metric(scores, labels) == expected
+        labels[0] = 3 * CLASSES
+        assert metric(scores, labels, ignore_index=3 * CLASSES) == expected
+        with pytest.raises(IndexError, match=rf"{metric.name}: target\[0\] = {3 * CLASSES} is not in \[0, {CLASSES}\)"):
+            metric(scores, labels)
+
+    @pytest.mark.parametrize("metric", [fl.accuracy, fl.expected_calibration_error], ids=lambda metric: metric.name)
+    def test_nothing(self, metric):
+        assert math.isnan(metric(np.zeros((0, 3)), np.zeros(0, int)))
+        assert math.isnan(metric(np.zeros((2, 3)), np.full(2, -100)))
+
+    def test_a_sure_prediction(self):
+        scores = np.array([[1e4, 0.0, -1e4], [0.0, 1e4, 0.0]], np.float32)
+        assert fl.expected_calibration_error(scores, [0, 1]) == 0.0
+        assert fl.expected_calibration_error(scores, [1, 1]) == 0.5
+
+    def test_bound_and_pickled(self, class_scores):
+        metric = fl.expected_calibration_error.bind(bins=5)
+        assert metric.params == {"bins": 5, "ignore_index": -100, "axis": None}
+        assert pickle.loads(pickle.dumps(metric)) == metric != fl.expected_calibration_error
+        assert repr(metric) == "<metric expected_calibration_error with bins=5>"
+        assert metric(*class_scores) == fl.expected_calibration_error(*class_scores, bins=5)
+        with pytest.raises(TypeError, match="beans"):
+            metric.bind(beans=3)
+        for bins in (0, -1):
+            with pytest.raises(ValueError, match="bins must be positive"):
+                metric.bind(bins=bins)
+
+    def test_listed(self):
+        assert [metric.name for metric in fl.metrics()] == ["accuracy", "expected_calibration_error"]
+        assert fl.metrics("ECE") == [fl.expected_calibration_error]
+
+
+SCORERS = [fl.cross_entropy, fl.accuracy, fl.brier_loss, fl.expected_calibration_error]
+
+
+class TestClassScores:
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4", np.int8])
+    @pytest.mark.parametrize("labels_dtype", [np.uint8, np.int64, ">i2"])
+    def test_stored_scores_equal_arrays(self, class_scores, tmp_path, dtype, labels_dtype):
+        scores, labels = class_scores[0].astype(dtype), class_scores[1].astype(labels_dtype)
+        np.save(tmp_path / "scores.npy", scores)
+        np.savez_compressed(tmp_path / "labels.npz", labels=labels)
+        stored = fl.evaluate(SCORERS, tmp_path / "scores.npy", tmp_path / "labels.npz", chunk_rows=64)
+        for scorer in SCORERS:
+            assert stored[scorer.name] == pytest.approx(scorer(scores, labels), rel=1e-12), scorer.name
+        assert stored.rows == ROWS
+        assert [evaluation.count for evaluation in stored.evaluations] == [ROWS] * len(SCORERS)
+
+    def test_chunks_of_whole_blocks_and_threads_do_not_change_the_bits(self):
+        rng = np.random.default_rng(5)
+        for classes, rows, blocks, scorers in (
+            (3, 3 * 8192, (8192, 16384, None), SCORERS),
+            (10, 3 * 8192, (8192, 16384, None), SCORERS),
+            (300, 3 * 64, (64, 128, None), [fl.cross_entropy, fl.brier_loss]),
+        ):
+            scores = rng.standard_normal((rows, classes)).astype(np.float32)
+            labels = rng.integers(0, classes, rows)
+            states = {
+                tuple(fl.evaluate(scorers, scores, labels, chunk_rows=block, n_threads=n).values())
+                for block in blocks
+                for n in (1, 2, 3)
+            }
+            assert len(states) == 1, classes
+
+    def test_merged_parts_have_the_bits_of_any_order(self, class_scores):
+        scores, labels = class_scores
+        weights = np.random.default_rng(2).random(ROWS)
+        for scorer in SCORERS:
+            parts = [
+                fl.Evaluation(scorer).update(scores[a:b], labels[a:b], sample_weight=weights[a:b])
+                for a, b in itertools.pairwise([0, 1, 300, ROWS])
+            ]
+            merged = {
+                str(bits(functools.reduce(fl.Evaluation.merge, order, fl.Evaluation(scorer))))
+                for order in itertools.permutations(parts)
+            }
+            assert len(merged) == 1
+            restored = fl.Evaluation.from_dict(json.loads(json.dumps(bits(parts[0]))))
+            assert restored.value == pickle.loads(pickle.dumps(restored)).value == parts[0].value
+
+    def test_means_divide_as_the_loss_does(self, class_scores):
+        scores, labels = class_scores[0], class_scores[1].copy()
+        labels[::3] = -1
+        weight = np.arange(1.0, CLASSES + 1)
+        whole = fl.cross_entropy(scores, labels, weight=weight, ignore_index=-1)
+        parts = fl.evaluate(fl.cross_entropy, scores, labels, weight=weight, ignore_index=-1, chunk_rows=77)
+        assert parts.value == pytest.approx(whole, rel=1e-12)
+
+    def test_a_loss_of_scores_alone(self, class_scores):
+        scores = fl.evaluate(fl.softmax_entropy, class_scores[0], chunk_rows=64)
+        assert scores.value == pytest.approx(fl.softmax_entropy(class_scores[0]), rel=1e-12)
+
+    def test_a_bad_label_is_located(self, class_scores):
+        scores, labels = class_scores[0], class_scores[1].copy()
+        labels[150] = CLASSES
+        with pytest.raises(IndexError, match=r"target\[50\] = 7 .* \(in rows 100 to 199 of input, target\)"):
+            fl.evaluate(fl.cross_entropy, scores, labels, chunk_rows=100)
+
+    def test_rows_never_meet_classes(self):
+        square = np.zeros((9, 9))
+        with pytest.raises(ValueError, match=r"q has shape \(9,\), p has \(9, 9\)"):
+            fl.evaluate(fl.kl_divergence, square, np.full(9, 1 / 9), chunk_rows=9)
+        images, labels = np.zeros((9, 2, 9)), np.zeros((9, 9), int)
+        with pytest.raises(ValueError, match=r"sample_weight has shape \(9,\), input has \(9, 2, 9\)"):
+            fl.evaluate(fl.cross_entropy, images, labels, sample_weight=np.ones(9), chunk_rows=9)
+        with pytest.raises(ValueError, match="rows are the first axis"):
+            fl.evaluate(fl.cross_entropy, np.zeros(9), np.zeros(9, int))
+        for axis in (0, -2):
+            with pytest.raises(ValueError, match="rows are the first axis"):
+                fl.evaluate(fl.cross_entropy, square, np.zeros(9, int), axis=axis)
 
 
 class TestStoredLayouts:

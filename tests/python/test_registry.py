@@ -9,23 +9,42 @@ import typing
 import fusedloss as fl
 import numpy as np
 import pytest
-from battery import CASES_ENLISTED, LOSSES, bound, differentiable, each_case, each_loss, kernel_of, sample
+from battery import CASES_ENLISTED, LOSSES, bound, differentiable, each_case, kernel_of, sample
+from battery_rows import ROW_CASES_ENLISTED, ROW_LOSSES, call_of, each_row_case, reference
+from battery_rows import differentiable as differentiable_of
+from battery_rows import sample as sample_of
 from cases import CASES, OneOf, cases_of
+from cases_rows import ROW_CASES, row_cases_of
 from fusedloss import _core
 from references import NP, REFERENCES
+from references_rows import ROW_REFERENCES
+
+EVERY_LOSS = {loss.name: loss for loss in fl.losses()}
+each_loss = pytest.mark.parametrize("loss", EVERY_LOSS.values(), ids=EVERY_LOSS)
+
+
+def cases_of_any(name):
+    return cases_of(name) or row_cases_of(name)
 
 
 def test_every_loss_has_a_reference_and_cases():
     assert set(REFERENCES) == set(LOSSES)
     assert {case.loss for case in CASES} == set(LOSSES)
+    assert set(ROW_REFERENCES) == set(ROW_LOSSES)
+    assert {case.loss for case in ROW_CASES} == set(ROW_LOSSES)
+    assert set(EVERY_LOSS) == {*LOSSES, *ROW_LOSSES, "kl_divergence"}
 
 
 def test_every_kernel_has_a_loss_and_a_case():
-    assert {kernel_of(case) for case in CASES_ENLISTED} == {info["name"] for info in _core.losses()}
+    tested = {kernel_of(case) for case in CASES_ENLISTED} | {call_of(case)[0].name for case in ROW_CASES_ENLISTED}
+    activations = {activation._probe[0].name for activation in fl.activations()}
+    compiled = {info["name"] for info in _core.losses()} - {"kl_divergence"}
+    assert tested <= compiled
+    assert all(name in activations or name.endswith(("_unit", "_vjp")) for name in compiled - tested)
 
 
-def test_sixty_losses():
-    assert len(fl.losses()) >= 60
+def test_a_hundred_losses():
+    assert len(fl.losses()) >= 100
 
 
 def test_list_is_sorted_and_reachable():
@@ -37,15 +56,15 @@ def test_list_is_sorted_and_reachable():
 
 @each_loss
 def test_cases_reach_every_parameter(loss):
-    reached = {key for case in cases_of(loss.name) for key in case.params}
-    reached |= {key for case in cases_of(loss.name) for key in case.arguments}
-    assert set(loss.params) <= reached
+    cases = cases_of_any(loss.name)
+    reached = {key for case in cases for key in (*case.params, *case.arguments)}
+    assert set(loss.params) - {"axis"} <= reached
     for key, default in loss.params.items():
         if isinstance(default, bool):
-            assert {case.params.get(key, default) for case in cases_of(loss.name)} == {False, True}, key
+            assert {case.params.get(key, default) for case in cases} == {False, True}, key
         if isinstance(default, str):
             choices = re.search(rf"{key} must be one of (.*), got", refusal(loss, **{key: "?"}))[1]
-            tried = {case.params.get(key, default) for case in cases_of(loss.name)}
+            tried = {case.params.get(key, default) for case in cases}
             assert tried == set(re.findall("'(.*?)'", choices))
 
 
@@ -74,6 +93,13 @@ def test_reference_gives_what_the_loss_offers(case):
         assert exact.hess is not None
 
 
+@each_row_case
+def test_reference_of_rows_gives_what_the_loss_offers(case):
+    exact = reference(case, sample_of(case, 3, 4))
+    assert set(differentiable_of(case)) <= set(exact.grads)
+    assert exact.hess is not None or not call_of(case)[0].has_hessian
+
+
 @each_case
 def test_cases_vary(case):
     """The tests would say nothing about arrays that hold one value, or about one side of a kink."""
@@ -82,12 +108,19 @@ def test_cases_vary(case):
         assert len(np.unique(arrays[key])) > (0 if isinstance(domain, OneOf) else 5), key
 
 
+def parameter_sets(loss):
+    if loss.family == "rows":
+        return [case.options(3) for case in row_cases_of(loss.name)]
+    return [case.params for case in cases_of(loss.name)]
+
+
 class TestMetadata:
     @each_loss
     def test_name(self, loss):
-        assert re.fullmatch(r"kl_div|[a-z][a-z0-9_]*_(loss|entropy(_with_logits)?|error|divergence)", loss.name)
+        kinds = "loss|entropy|error|divergence|distance|kl_div|score|log_prob"
+        assert re.fullmatch(rf"([a-z][a-z0-9]*_)*({kinds})(_with_logits)?", loss.name)
         assert loss.__name__ == loss.name
-        assert loss.family == "elementwise"
+        assert loss.family in ("elementwise", "rows")
 
     @each_loss
     def test_documentation_is_complete(self, loss):
@@ -96,7 +129,7 @@ class TestMetadata:
         assert len(loss.summary) <= 120
         for section in ("formula", "gradient", "domain", "source"):
             assert getattr(loss, section), section
-        assert bool(loss.hessian) == any(bound(case).has_hessian for case in cases_of(loss.name))
+        assert bool(loss.hessian) == any(loss.bind(**params).has_hessian for params in parameter_sets(loss))
         assert re.search(r"\(\d{4}\)|\b(1[89]|20)\d\d\b", loss.source), "a source has a year"
         for heading in ("Parameters\n----", "Returns\n----", "Raises\n----"):
             assert heading in loss.__doc__, heading
@@ -112,7 +145,10 @@ class TestMetadata:
         for parameter in signature.parameters.values():
             if parameter.default not in (parameter.empty, None):
                 kind, shown = type(parameter.default), entries[parameter.name].partition("default ")[2]
-                words = [word.strip('",') for word in shown.split() if word != "and"]
+                words = [word.strip('",()') for word in shown.split() if word != "and"]
+                if isinstance(parameter.default, tuple):
+                    assert list(parameter.default) == [float(word) for word in words]
+                    continue
                 assert parameter.default in [word == "True" if kind is bool else kind(word) for word in words]
 
     @each_loss
@@ -124,7 +160,7 @@ class TestMetadata:
         assert list(signature.parameters)[-2:] == ["sample_weight", "reduction"]
         for parameter in signature.parameters.values():
             if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
-                assert parameter.name in loss.inputs
+                assert parameter.name in (*loss.inputs, "target")
                 assert parameter.default is parameter.empty
             else:
                 assert parameter.default is not parameter.empty

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import ulp_rows
 from battery import CASES_ENLISTED, LOSSES, Array, bound, everything, name_of
+from battery_rows import ROW_CASES_ENLISTED, ROW_LOSSES
 from cases import Case
 from references import Reference, evaluate, ulp_error
 
@@ -119,14 +121,22 @@ def table(names: list[str], count: int) -> str:
     lines.append("|---" * (len(columns) + 1) + "|")
     for name in names:
         largest: dict[Any, float] = {}
-        for case in (case for case in CASES_ENLISTED if case.loss == name):
-            for dtype in (np.float32, np.float64):
-                for result, error in measure(case, points_of(case, dtype, count)).items():
-                    key = (kind_of(result), np.dtype(dtype))
-                    largest[key] = max(largest.get(key, 0.0), error.ulp)
+        for dtype in (np.float32, np.float64):
+            for kind, ulp in _errors(name, dtype, count):
+                largest[kind, np.dtype(dtype)] = max(largest.get((kind, np.dtype(dtype)), 0.0), ulp)
         cells = [f"{largest[key]:.2f}" if key in largest else "" for key in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _errors(name: str, dtype: Any, count: int) -> Iterator[tuple[str, float]]:
+    """Kind and error of results of all cases of a loss of either family."""
+    for case in (case for case in CASES_ENLISTED if case.loss == name):
+        for result, error in measure(case, points_of(case, dtype, count)).items():
+            yield kind_of(result), error.ulp
+    for case in (case for case in ROW_CASES_ENLISTED if case.loss == name):
+        for row_error in ulp_rows.measure(case, dtype, count // 4):
+            yield row_error.kind, row_error.ulp
 
 
 def main() -> None:
@@ -136,7 +146,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=400, help="points of the grid per case")
     parser.add_argument("--worst", action="store_true", help="list the results over the bar instead")
     options = parser.parse_args()
-    names = options.losses or list(LOSSES)
+    names = options.losses or sorted([*LOSSES, *ROW_LOSSES])
     if not options.worst:
         print(table(names, options.points))
         return
@@ -146,6 +156,11 @@ def main() -> None:
                 if not error.ulp <= BARS[kind_of(result)][np.dtype(dtype).name]:
                     kernel = bound(case)._probe[0].name
                     print(f"{name_of(case)} [{kernel}] {np.dtype(dtype)} {result}: {error}", flush=True)
+    for case in (case for case in ROW_CASES_ENLISTED if case.loss in names):
+        for dtype in (np.float32, np.float64):
+            for error in ulp_rows.measure(case, dtype, options.points // 4):
+                if not error.ulp <= ulp_rows.bars_of(case)[error.kind][np.dtype(dtype).name]:
+                    print(f"{case} {np.dtype(dtype)} {error}", flush=True)
 
 
 if __name__ == "__main__":

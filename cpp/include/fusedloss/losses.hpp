@@ -2,14 +2,23 @@
 // benchmarks and documentation enumerate these lists; nobody keeps another one.
 #pragma once
 
+#include "losses/activation.hpp"
 #include "losses/binary.hpp"
+#include "losses/distribution.hpp"
 #include "losses/divergence.hpp"
+#include "losses/evidential.hpp"
 #include "losses/focal.hpp"
 #include "losses/likelihood.hpp"
+#include "losses/log_probability.hpp"
+#include "losses/multiclass.hpp"
+#include "losses/multiclass_hinge.hpp"
+#include "losses/multilabel.hpp"
+#include "losses/ordinal.hpp"
 #include "losses/preference.hpp"
 #include "losses/ranking.hpp"
 #include "losses/regression.hpp"
 #include "losses/robust.hpp"
+#include "losses/row_activation.hpp"
 
 namespace fusedloss {
 
@@ -31,7 +40,28 @@ using elementwise_losses = type_list<
     // binary.hpp, focal.hpp, ranking.hpp
     bce, bce_with_logits, weighted_bce_with_logits, focal, asymmetric, soft_margin, hinge, smoothed_hinge,
     exponential_margin, savage, tangent, hinge_embedding, margin_ranking, bpr, aucm,
-    // preference.hpp
-    dpo, cpo, orpo, kto, policy_ratio>;
+    // preference.hpp, ordinal.hpp
+    dpo, cpo, orpo, kto, policy_ratio, cumulative_link,
+    // activation.hpp
+    sigmoid_unit, softplus_unit, tanh_unit, exp_unit, softsign_unit, rectified_unit, clipped_unit,
+    softshrink_unit, elu_unit, silu_unit, gelu_unit, gelu_tanh_unit, mish_unit>;
+
+// Rows of class scores: functions of the softmax at the label, and everything else.
+using softmax_losses = type_list<
+    // multiclass.hpp, log_probability.hpp
+    cross_entropy, logsumexp, selected_log_prob, softmax_focal, poly_cross_entropy,
+    generalized_cross_entropy>;
+using rows_losses = type_list<
+    // multiclass.hpp, log_probability.hpp
+    brier, dense_targets<softmax_focal>, dense_targets<poly_cross_entropy>,
+    dense_targets<generalized_cross_entropy>,
+    // distribution.hpp, evidential.hpp
+    divergence, kl_divergence, power_divergence, entropy, confidence_penalty, nll,
+    sparse_categorical_cross_entropy, evidential_dirichlet, entmax_loss,
+    // multiclass_hinge.hpp, multilabel.hpp, ordinal.hpp
+    multi_margin, multiclass_hinge, multilabel_margin, multilabel_soft_margin, zlpr, coral,
+    ranked_probability_score,
+    // row_activation.hpp
+    softmax_row, softmax_row_vjp, entmax_row, entmax_row_vjp, l2_normalize_row, l2_normalize_row_vjp>;
 
 }  // namespace fusedloss

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "core/job.hpp"
+#include "core/rows_job.hpp"
 
 namespace fusedloss {
 namespace runtime {
@@ -26,6 +26,28 @@ sum run(int loss, elementwise_job& job, int threads);
 
 // The sum of the product of the job's weights over its shape, and the first bad one.
 weight_sum sum_weights(elementwise_job& job, int threads);
+
+// Losses of rows of class scores, a family with names of its own.
+struct row_loss_info {
+    const char* name;
+    const char* inputs;  // the arrays with a class axis, then the label if it takes one
+    const char* params;
+    rows_traits traits;
+    bool softmax;  // a function of log p_y: takes class weights, softmax_options and the other results by row
+};
+int row_loss_count();
+const row_loss_info& row_loss_at(int index);
+int find_row_loss(const char* name);  // -1 if there is none
+
+// Runs a validated job. With dense targets, in[1] holds the probabilities, inputs is 2 and there is no label.
+// The class weight of the label multiplies value and gradients wherever there is a label (the z-loss
+// excepted). Ignored rows and rows of weight 0 have value, gradients, Hessian and log-sum-exp 0 and argmax
+// -1, whatever their scores are.
+sum run_rows(int loss, rows_job& job, int threads);
+
+// Looks at every label of the job (and at the weights of its rows) and writes nothing. Labels must lie in
+// [0, valid_labels) or be the ignored one. Without labels every row is valid.
+label_report check_labels(const rows_job& job, std::int64_t valid_labels, int threads);
 
 // ISA levels, best first. set_isa returns false for a level that is unknown or that this CPU lacks.
 int isa_count();

@@ -1,6 +1,7 @@
 """Real predictions that ship with the package, for `fusedloss evaluate` without arguments.
 
-The arrays are out-of-fold predictions of scikit-learn models on public data sets, made by `bench/make_sample.py`.
+The arrays are predictions of scikit-learn models on public data sets, made by `bench/make_sample.py`; no model has seen
+the rows that it predicts.
 Origin and licence of each data set stand in `SAMPLES`.
 """
 
@@ -17,7 +18,7 @@ __all__ = ["SAMPLES", "Sample", "Score"]
 
 @dataclass(frozen=True)
 class Score:
-    """One line of the report: what it is called there, the loss as the command line writes it, the arrays it takes."""
+    """One line of the report: what it is called there, the loss or metric as the command line writes it, its arrays."""
 
     title: str
     loss: str
@@ -43,6 +44,7 @@ class Sample:
 _LOGITS = ("logit", "malignant")
 _SIGNED = ("logit", "sign")
 _MEAN = ("mean", "progression")
+_SCORES = ("scores", "digit")
 
 SAMPLES = (
     Sample(
@@ -73,6 +75,19 @@ SAMPLES = (
             Score("pinball, 10 %", "quantile_loss:quantile=0.1", ("quantile_10", "progression")),
             Score("pinball, 50 %", "quantile_loss:quantile=0.5", ("median", "progression")),
             Score("pinball, 90 %", "quantile_loss:quantile=0.9", ("quantile_90", "progression")),
+        ),
+    ),
+    Sample(
+        name="digits",
+        title="Handwritten digits: which of ten is it? 899 images of 8 x 8 pixels",
+        model="multinomial logistic regression fitted on the other 898 images",
+        origin="Alpaydin and Kaynak (1998), UCI Machine Learning Repository, doi:10.24432/C50P49",
+        licence="CC BY 4.0",
+        scores=(
+            Score("cross entropy", "cross_entropy", _SCORES),
+            Score("accuracy", "accuracy", _SCORES),
+            Score("Brier score", "brier_loss", _SCORES),
+            Score("calibration error", "expected_calibration_error", _SCORES),
         ),
     ),
 )

@@ -87,6 +87,15 @@ FUSEDLOSS_SHARED void spread_items(char* dst, const char* src, std::int64_t stri
         std::memcpy(dst + i * stride, src + i * std::int64_t(sizeof(Item)), sizeof(Item));
 }
 
+FUSEDLOSS_SHARED void collect_run(int size, char* dst, const char* src, std::int64_t stride, std::int64_t n) {
+    switch (size) {
+        case 1: return collect_items<std::uint8_t>(dst, src, stride, n);
+        case 2: return collect_items<std::uint16_t>(dst, src, stride, n);
+        case 4: return collect_items<std::uint32_t>(dst, src, stride, n);
+        default: return collect_items<std::uint64_t>(dst, src, stride, n);
+    }
+}
+
 #if defined(__F16C__)
 // A pack of floats from, and to, as many float16.
 FUSEDLOSS_INLINE void store_halves_widened(float* dst, const char* src) {
@@ -189,12 +198,7 @@ FUSEDLOSS_SHARED void gather_run(dtype type, C* dst, const char* src, std::int64
     const int size = item_size(type);
     if (stride == size) return convert_in(type, dst, src, n);
     alignas(64) char items[8 * chunk_bytes / sizeof(C)];
-    switch (size) {
-        case 1: collect_items<std::uint8_t>(items, src, stride, n); break;
-        case 2: collect_items<std::uint16_t>(items, src, stride, n); break;
-        case 4: collect_items<std::uint32_t>(items, src, stride, n); break;
-        default: collect_items<std::uint64_t>(items, src, stride, n);
-    }
+    collect_run(size, items, src, stride, n);
     convert_in(type, dst, items, n);
 }
 template <class C>

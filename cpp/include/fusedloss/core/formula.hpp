@@ -18,4 +18,17 @@ struct elementwise_traits {
 
 constexpr int max_inputs = 5;
 
+// A loss of rows of class scores.
+struct rows_traits {
+    int inputs;               // arrays with a class axis, in the order of the first of the `inputs` names
+    unsigned differentiable;  // bit i: the formula gives the gradient for input i
+    bool label = false;       // every row has a class index
+    bool hessian = false;     // the formula gives the diagonal of the second derivative in input 0
+    int extra_labels = 0;     // labels lie in [0, classes + extra_labels)
+    bool dense = false;       // one more input, probabilities of the classes, may take the place of the label
+    bool wide = false;        // a function of log p_y that amplifies rounding: float32 data in double
+};
+
+constexpr int max_row_inputs = 3;
+
 }  // namespace fusedloss

@@ -63,4 +63,17 @@ FUSEDLOSS_INLINE bool contiguous(int dims, const strided& a) {
     return dims == 1 && a.stride[0] == item_size(a.type);
 }
 
+// A finished chunk into a contiguous array, past the caches: the stretch of whole aligned packs with
+// non-temporal stores, the few elements around it with ordinary ones.
+template <class C>
+FUSEDLOSS_SHARED void stream_out(C* dst, const C* values, int n) {
+    constexpr int lanes = pack<C>::lanes;
+    const int offset = int((64 - reinterpret_cast<std::uintptr_t>(dst) % 64) % 64) / int(sizeof(C));
+    const int head = offset < n ? offset : n;
+    for (int i = 0; i < head; ++i) dst[i] = values[i];
+    int i = head;
+    for (; i + lanes <= n; i += lanes) store_stream(dst + i, load(values + i));
+    for (; i < n; ++i) dst[i] = values[i];
+}
+
 FUSEDLOSS_END

@@ -1,4 +1,5 @@
-// Products whose factors leave the range of the number type although the product stays inside it.
+// Products that need care: exact ones, and those whose factors leave the range of the number type although
+// the product stays inside it.
 #pragma once
 
 #include "terms.hpp"
@@ -39,6 +40,20 @@ FUSEDLOSS_INLINE T times_exp(T a, T z) {
 template <class T>
 FUSEDLOSS_INLINE T poisoned_by(T input, T x) {
     return select(is_nan(input), input, x);
+}
+
+// a b - hi where hi is the rounded product; exact but for underflow. Without fma: Dekker's product, split by
+// clearing half of the significant bits.
+template <class T>
+FUSEDLOSS_INLINE T product_error(T a, T b, T hi) {
+    if constexpr (has_fma) return fma(a, b, -hi);
+    using integers = bits<typename T::scalar>;
+    constexpr int half = sizeof(typename T::scalar) == sizeof(float) ? 12 : 27;
+    const integers upper(~((typename integers::scalar(1) << half) - 1));
+    const T a1 = from_bits(as_bits(a) & upper), a2 = a - a1, b1 = from_bits(as_bits(b) & upper), b2 = b - b1;
+    // Near the subnormal range the four products round as coarsely as hi itself.
+    const T normal = sizeof(typename T::scalar) == sizeof(float) ? 0x1p-100 : 0x1p-960;
+    return select(abs(hi) > normal, ((a1 * b1 - hi) + a1 * b2 + a2 * b1) + a2 * b2, T(0.0));
 }
 
 FUSEDLOSS_END

@@ -20,6 +20,7 @@ struct format<float> {
     // Adding it rounds a small number to an integer, which then stands in the low bits.
     static constexpr double round_shift = 0x1.8p23;
     static constexpr double lowest_exp = -104.0, highest_exp = 89.0;  // where e^x is 0, is infinite
+    static constexpr double spent = 124.0;  // where e^-x is 0 even if multiplied by x
     // If e^x = 2^k p, then 2^(k + guard) for x < 0 and 2^(k - guard) for x >= 0 are normal numbers.
     static constexpr int guard = 64;
     static constexpr double guard_power = 0x1p64;
@@ -35,6 +36,7 @@ struct format<double> {
     static constexpr int mantissa = 52, bias = 1023;
     static constexpr double round_shift = 0x1.8p52;
     static constexpr double lowest_exp = -746.0, highest_exp = 710.0;
+    static constexpr double spent = 766.0;
     static constexpr int guard = 512;
     static constexpr double guard_power = 0x1p512;
     static constexpr double ln2_hi = 0x1.62e42fefa38p-1, ln2_lo = 0x1.ef35793c7673p-45;
@@ -138,14 +140,25 @@ FUSEDLOSS_INLINE pack<float> exp(pack<float> x) { return exp_sum(x, pack<float>(
 FUSEDLOSS_OUTLINE pack<double> exp(pack<double> x) { return exp_sum(x, pack<double>(0.0)); }
 FUSEDLOSS_INLINE pack<wide_float> exp(pack<wide_float> x) { return exp_sum(x, pack<wide_float>(0.0)); }
 
+// e^-(a + a_lo) = fraction * power for a >= 0. The power alone may make it subnormal: a product in which it
+// comes last is rounded once there.
+template <class T>
+struct exponential_parts {
+    pack<T> fraction, power;
+};
+template <class T>
+FUSEDLOSS_INLINE exponential_parts<T> exp_minus_parts(pack<T> a, pack<T> a_lo = 0.0) {
+    using F = format<T>;
+    const pack<T> limited = min(pack<T>(F::spent), a), shift = F::round_shift + (F::bias + F::guard);
+    const pack<T> k_shifted = fma(limited, pack<T>(-log2_e), shift), k = k_shifted - shift;
+    const pack<T> rest = fma(k, pack<T>(-F::ln2_hi), -limited), guard = 1 / F::guard_power;
+    return {fma(reduced_expm1(k, rest, -a_lo), guard, guard), power_of_two(k_shifted)};
+}
 // e^-a for a >= 0, the common part of everything logistic: as exp, with one sign to care for.
 template <class T>
 FUSEDLOSS_INLINE pack<T> exp_minus(pack<T> a) {
-    using F = format<T>;
-    const pack<T> limited = min(pack<T>(-F::lowest_exp), a), shift = F::round_shift + (F::bias + F::guard);
-    const pack<T> k_shifted = fma(limited, pack<T>(-log2_e), shift), k = k_shifted - shift;
-    const pack<T> rest = fma(k, pack<T>(-F::ln2_hi), -limited), guard = 1 / F::guard_power;
-    return fma(reduced_expm1(k, rest, pack<T>(0.0)), guard, guard) * power_of_two(k_shifted);
+    const auto parts = exp_minus_parts(a);
+    return parts.fraction * parts.power;
 }
 
 // e^x - 1 = 2^k ((1 - 2^-k) + (e^r - 1)), the sum of 1 - 2^-k and r being exact in two parts.

@@ -1,0 +1,336 @@
+// Rows of class scores on their way between the caller's arrays, of any type and layout, and buffers of the
+// kernels. Few classes are kept in columns, a panel of rows side by side: element j of row r at
+// [j * panel_rows + r], so that lanes are rows. Longer rows lie one after another and lanes are classes.
+#pragma once
+
+#include "../core/reduction.hpp"
+#include "../core/rows_job.hpp"
+#include "../core/views.hpp"
+#include "../simd/extended.hpp"
+#include "../simd/transpose.hpp"
+
+FUSEDLOSS_BEGIN
+
+constexpr std::int64_t most_columns = 256;  // rows of more classes than this are never kept in columns
+// Buffers of rows end in whole units of this many numbers, on every machine.
+constexpr std::int64_t row_unit = 16;
+
+FUSEDLOSS_INLINE std::int64_t padded(std::int64_t n) { return (n + row_unit - 1) / row_unit * row_unit; }
+
+// s + e is the sum so far.
+struct compensated {
+    pack<double> s, e;
+};
+FUSEDLOSS_INLINE compensated add(compensated a, pack<double> x) {
+    const extended t = two_sum(a.s, x);
+    return {t.hi, a.e + t.lo};
+}
+FUSEDLOSS_INLINE pack<double> rounded(compensated a) { return select(is_finite(a.s), a.s + a.e, a.s); }
+
+// One number per row.
+template <class C>
+FUSEDLOSS_SHARED void gather_values(const rows_job& job, const strided& a, std::int64_t begin, int n,
+                                    C* values) {
+    for_each_run(job.dims, job.shape, a, begin, n,
+                 [&](const char* p, std::int64_t stride, int offset, int run) {
+                     gather_run(a.type, values + offset, p, stride, run);
+                 });
+}
+template <class C>
+FUSEDLOSS_SHARED void scatter_values(const rows_job& job, const strided& a, std::int64_t begin, int n,
+                                     const C* values) {
+    for_each_run(job.dims, job.shape, a, begin, n, [&](char* p, std::int64_t stride, int offset, int run) {
+        scatter_run(a.type, values + offset, p, stride, run);
+    });
+}
+
+// Rows one after another, `stride` numbers apart, into columns and back, in squares of up to a vector. Few
+// columns take smaller ones, several in a vector.
+template <class C>
+FUSEDLOSS_SHARED void to_columns(const C* rows, std::ptrdiff_t stride, int n, int classes, C* panel) {
+    constexpr int most = native_lanes<C>;
+    const C* const end = rows + (n - 1) * stride + classes;
+    for (int j = 0; j < classes; j += most) {
+        const int left = classes - j;
+        C* const to = panel + j * panel_rows;
+        if (most == 16 && left <= 4)
+            rows_to_columns<(most == 16 ? 4 : most)>(rows + j, stride, end, n, left, to, panel_rows);
+        else if (most == 16 && left <= 8)
+            rows_to_columns<(most == 16 ? 8 : most)>(rows + j, stride, end, n, left, to, panel_rows);
+        else
+            rows_to_columns<most>(rows + j, stride, end, n, left, to, panel_rows);
+    }
+}
+// What a short last piece of a row writes beyond the row, the next row's first piece overwrites: from the
+// last piece to the first.
+template <class C>
+FUSEDLOSS_SHARED void to_rows(const C* panel, int n, int classes, C* rows) {
+    constexpr int most = native_lanes<C>;
+    const C* const end = rows + std::ptrdiff_t(n) * classes;
+    for (int j = (classes - 1) / most * most; j >= 0; j -= most) {
+        const int left = classes - j;
+        const C* const from = panel + j * panel_rows;
+        if (most == 16 && left <= 4)
+            columns_to_rows<(most == 16 ? 4 : most)>(from, panel_rows, n, rows + j, classes, end);
+        else if (most == 16 && left <= 8)
+            columns_to_rows<(most == 16 ? 8 : most)>(from, panel_rows, n, rows + j, classes, end);
+        else
+            columns_to_rows<most>(from, panel_rows, n, rows + j, classes, end);
+    }
+}
+
+FUSEDLOSS_INLINE bool aligned_for(const void* p, int size) {
+    return reinterpret_cast<std::uintptr_t>(p) % unsigned(size) == 0;
+}
+
+// Rows on their way between types are brought together in a buffer of this many numbers.
+constexpr int staged_numbers = 4096;
+FUSEDLOSS_INLINE int rows_staged(int classes) {
+    const int n = staged_numbers / classes / int(row_unit) * int(row_unit);
+    return n < panel_rows ? n : panel_rows;
+}
+
+// A panel of n rows, in columns; the lanes after the last row repeat it.
+template <class C>
+FUSEDLOSS_SHARED void gather_columns(const rows_job& job, const class_array& a, std::int64_t begin, int n,
+                                     C* panel) {
+    const int classes = int(job.classes), size = item_size(a.rows.type), each = rows_staged(classes);
+    const bool same = a.rows.type == dtype_of<C>;
+    const auto take = [&](const char* p, std::int64_t stride, int offset, int run) {
+        const bool together = stride == classes * size;
+        const bool in_place = same && stride >= classes * size && stride % size == 0 && aligned_for(p, size);
+        if (a.step == size && run == n && (together || in_place)) {
+            for (int r = 0; r < n; r += each) {
+                const int m = n - r < each ? n - r : each;
+                alignas(64) C rows[staged_numbers];
+                const char* const from = p + r * stride;
+                prefetch(from + m * stride, m * stride < chunk_bytes ? m * stride : 0);
+                if (!in_place) convert_in(a.rows.type, rows, from, std::int64_t(m) * classes);
+                to_columns(in_place ? reinterpret_cast<const C*>(from) : rows,
+                           in_place ? stride / size : classes, m, classes, panel + r);
+            }
+            return;
+        }
+        for (int j = 0; j < classes; ++j) {
+            const char* const from = p + j * a.step;
+            if (stride == size) prefetch(from + run * size, run * size);
+            gather_run(a.rows.type, panel + j * panel_rows + offset, from, stride, run);
+        }
+    };
+    for_each_run(job.dims, job.shape, a.rows, begin, n, take);
+    for (int j = 0; j < classes; ++j)
+        for (int r = n; r % row_unit != 0; ++r) panel[j * panel_rows + r] = panel[j * panel_rows + n - 1];
+}
+template <class C>
+FUSEDLOSS_SHARED void scatter_columns(const rows_job& job, const class_array& a, std::int64_t begin, int n,
+                                      const C* panel) {
+    const int classes = int(job.classes), size = item_size(a.rows.type), each = rows_staged(classes);
+    const bool same = a.rows.type == dtype_of<C>;
+    const auto put = [&](char* p, std::int64_t stride, int offset, int run) {
+        const bool plain = same && aligned_for(p, size);
+        if (a.step == size && run == n && stride == classes * size) {
+            for (int r = 0; r < n; r += each) {
+                const int m = n - r < each ? n - r : each;
+                char* const to = p + r * stride;
+                if (plain && !job.stream) {
+                    prefetch<true>(to + m * stride, m * stride < chunk_bytes ? m * stride : 0);
+                    to_rows(panel + r, m, classes, reinterpret_cast<C*>(to));
+                    continue;
+                }
+                alignas(64) C rows[staged_numbers];
+                to_rows(panel + r, m, classes, rows);
+                if (plain)
+                    stream_out(reinterpret_cast<C*>(to), rows, m * classes);
+                else
+                    convert_out(a.rows.type, to, rows, std::int64_t(m) * classes);
+            }
+            return;
+        }
+        for (int j = 0; j < classes; ++j) {
+            const C* const from = panel + j * panel_rows + offset;
+            char* const to = p + j * a.step;
+            if (plain && job.stream && stride == size && aligned_for(to, size))
+                stream_out(reinterpret_cast<C*>(to), from, run);
+            else
+                scatter_run(a.rows.type, from, to, stride, run);
+        }
+    };
+    for_each_run(job.dims, job.shape, a.rows, begin, n, put);
+}
+
+FUSEDLOSS_INLINE char* row_address(const rows_job& job, const class_array& a, std::int64_t row) {
+    char* p = static_cast<char*>(a.rows.data);
+    for (int d = job.dims - 1; d >= 0; --d) {
+        p += (d == 0 ? row : row % job.shape[d]) * a.rows.stride[d];
+        row /= job.shape[d];
+    }
+    return p;
+}
+
+// Classes [first, first + n) of a row.
+template <class C>
+FUSEDLOSS_SHARED void gather_row(const rows_job& job, const class_array& a, std::int64_t row,
+                                 std::int64_t first, std::int64_t n, C* buffer) {
+    constexpr std::int64_t chunk = chunk_bytes / sizeof(C);
+    const char* const p = row_address(job, a, row) + first * a.step;
+    for (std::int64_t i = 0; i < n; i += chunk)
+        gather_run(a.rows.type, buffer + i, p + i * a.step, a.step, n - i < chunk ? n - i : chunk);
+}
+template <class C>
+FUSEDLOSS_SHARED void scatter_row(const rows_job& job, const class_array& a, std::int64_t row,
+                                  std::int64_t first, std::int64_t n, const C* buffer) {
+    constexpr std::int64_t chunk = chunk_bytes / sizeof(C);
+    char* const p = row_address(job, a, row) + first * a.step;
+    for (std::int64_t i = 0; i < n; i += chunk)
+        scatter_run(a.rows.type, buffer + i, p + i * a.step, a.step, n - i < chunk ? n - i : chunk);
+}
+
+// What belongs to each row: its label (0 where there is none or the row is excluded), the product of its
+// weights (0 for the ignored) and the class weight of the label.
+struct row_facts {
+    alignas(64) double label[panel_rows], weight[panel_rows], label_weight[panel_rows];
+};
+FUSEDLOSS_SHARED void fetch_facts(const rows_job& job, std::int64_t begin, int n, row_facts& w) {
+    for (int r = 0; r < panel_rows; ++r) w.label[r] = 0.0, w.weight[r] = w.label_weight[r] = 1.0;
+    for (int k = 0; k < job.weights; ++k) {
+        alignas(64) double factor[panel_rows];
+        gather_values(job, job.weight[k], begin, n, factor);
+        for (int r = 0; r < n; ++r) w.weight[r] *= factor[r];
+    }
+    if (!job.label.data) return;
+    gather_values(job, job.label, begin, n, w.label);
+    const double ignored = double(job.ignore_index);
+    if (job.ignores)
+        for (int r = 0; r < n; ++r)
+            if (w.label[r] == ignored) w.weight[r] = w.label[r] = 0.0;
+    if (job.class_weight && job.weighs_labels)
+        for (int r = 0; r < n; ++r) {
+            const std::int64_t y = std::int64_t(w.label[r]);
+            w.label_weight[r] = y < job.classes ? job.class_weight[y] : 1.0;
+        }
+}
+
+// The values of rows on their way to the caller and into a sum, where row r of a block goes to lane
+// r % row_unit however the block is cut into panels.
+class value_sink {
+  public:
+    FUSEDLOSS_INLINE explicit value_sink(const rows_job& j) : job(j) {}
+    FUSEDLOSS_SHARED void put(std::int64_t begin, int n, const double* values) {
+        if (job.value.data) scatter_values(job, job.value, begin, n, values);
+        if (!job.total) return;
+        for (int r = 0; r < n; ++r) kept[count + r] = values[r];
+        count += n;
+        if (count >= panel_rows) {
+            const int whole = count / int(row_unit);
+            total.add(kept, std::size_t(whole), job.total_scale);
+            for (int r = whole * int(row_unit); r < count; ++r) kept[r - whole * int(row_unit)] = kept[r];
+            count -= whole * int(row_unit);
+        }
+    }
+    FUSEDLOSS_SHARED sum finish() {
+        while (count % int(row_unit) != 0) kept[count++] = 0.0;
+        total.add(kept, std::size_t(count) / row_unit, job.total_scale);
+        return total.fold();
+    }
+
+  private:
+    static_assert(accumulator<double>::lanes == row_unit, "rows are added by the lanes of their sum");
+    const rows_job& job;
+    accumulator<double> total;
+    alignas(64) double kept[2 * panel_rows];
+    int count = 0;
+};
+
+// How many labels lie in [0, last], and how many are the ignored one. Counted as the integers they are:
+// converting them first would take several times as long.
+struct label_counts {
+    int inside, ignored;
+};
+template <class S>
+inline label_counts count_labels(const char* src, int n, std::int64_t last, bool ignores,
+                                 std::int64_t ignored) {
+    constexpr bool is_signed = S(-1) < S(1);
+    constexpr std::uint64_t largest = ~std::uint64_t(0) >> (64 - 8 * sizeof(S) + is_signed);
+    const S first = 0, end = std::uint64_t(last) < largest ? S(last) : S(largest), other = S(ignored);
+    const bool has_other = ignores && std::int64_t(other) == ignored && (other < S(1)) == (ignored < 1);
+    label_counts c{0, 0};
+    for (int i = 0; i < n; ++i) {
+        S s;
+        std::memcpy(&s, src + i * int(sizeof(S)), sizeof s);
+        c.inside += int(s >= first) & int(s <= end);
+        c.ignored += int(s == other);
+    }
+    if (!has_other) c.ignored = 0;
+    return c;
+}
+FUSEDLOSS_SHARED label_counts count_labels(dtype type, const char* src, int n, std::int64_t last,
+                                           bool ignores, std::int64_t ignored) {
+    switch (type) {
+        case dtype::int8: return count_labels<std::int8_t>(src, n, last, ignores, ignored);
+        case dtype::int16: return count_labels<std::int16_t>(src, n, last, ignores, ignored);
+        case dtype::uint16: return count_labels<std::uint16_t>(src, n, last, ignores, ignored);
+        case dtype::int32: return count_labels<std::int32_t>(src, n, last, ignores, ignored);
+        case dtype::uint32: return count_labels<std::uint32_t>(src, n, last, ignores, ignored);
+        case dtype::int64: return count_labels<std::int64_t>(src, n, last, ignores, ignored);
+        case dtype::uint64: return count_labels<std::uint64_t>(src, n, last, ignores, ignored);
+        default: return count_labels<std::uint8_t>(src, n, last, ignores, ignored);
+    }
+}
+
+// A row weight is a product; NaN and negative ones are bad.
+inline label_report check_label_block(const rows_job& job, std::int64_t valid_labels, std::int64_t begin,
+                                      std::int64_t end) {
+    constexpr int chunk = chunk_bytes / int(sizeof(double));
+    alignas(64) double label[chunk], weight[chunk], factor[chunk];
+    alignas(64) char items[chunk * sizeof(std::int64_t)];
+    const double limit = double(valid_labels), ignored = double(job.ignore_index);
+    const bool ignored_inside = job.ignores && job.ignore_index >= 0 && job.ignore_index < valid_labels;
+    const bool labelled = job.label.data, weighted = job.weights || (job.class_weight && labelled);
+    label_report r{-1, 0, 0, {0.0, 0.0}, -1};
+    for (std::int64_t at = begin; at < end; at += chunk) {
+        const int n = end - at < chunk ? int(end - at) : chunk;
+        label_counts c{n, 0};
+        if (labelled) {
+            const char* src = items;
+            const int size = item_size(job.label.type);
+            for_each_run(job.dims, job.shape, job.label, at, n,
+                         [&](const char* p, std::int64_t stride, int offset, int run) {
+                             if (stride == size && run == n)
+                                 src = p;
+                             else
+                                 collect_run(size, items + offset * size, p, stride, run);
+                         });
+            c = count_labels(job.label.type, src, n, valid_labels - 1, job.ignores, job.ignore_index);
+        }
+        r.valid += n - c.ignored;
+        const bool good = c.inside + (ignored_inside ? 0 : c.ignored) == n;
+        if (labelled && (!good || weighted)) gather_values(job, job.label, at, n, label);
+        if (!good && r.first_bad < 0) {
+            int i = 0;
+            while (i < n - 1 &&
+                   ((label[i] >= 0.0 && label[i] < limit) || (job.ignores && label[i] == ignored)))
+                ++i;
+            r.first_bad = at + i;
+            r.bad_label = std::int64_t(label[i]);
+        }
+        if (!weighted) continue;
+        for (int i = 0; i < n; ++i) weight[i] = 1.0;
+        for (int k = 0; k < job.weights; ++k) {
+            gather_values(job, job.weight[k], at, n, factor);
+            for (int i = 0; i < n; ++i) weight[i] *= factor[i];
+        }
+        for (int i = 0; i < n && r.first_bad_weight < 0; ++i)
+            if (!(weight[i] >= 0.0 && weight[i] - weight[i] == 0.0)) r.first_bad_weight = at + i;
+        for (int i = 0; i < n && r.first_bad < 0; ++i) {
+            if (labelled && job.ignores && label[i] == ignored) continue;
+            double w = weight[i];
+            if (job.class_weight && labelled && label[i] < double(job.classes))
+                w *= job.class_weight[std::int64_t(label[i])];
+            add_to(r.weight, w);
+        }
+    }
+    if (!weighted) r.weight = {double(r.valid), 0.0};
+    return r;
+}
+
+FUSEDLOSS_END

@@ -1,0 +1,100 @@
+// Classes in an order.
+#pragma once
+
+#include "simplex.hpp"
+
+namespace fusedloss {
+
+// Cao, Mirjalili and Raschka (2020), CORAL: the input holds a logit for each threshold k, whose binary target
+// is [y > k]; the sum of their binary cross entropies, times the class weights, which belong to the
+// thresholds. `conditional` (Shi, Cao and Raschka 2021, CORN) takes k <= y only. Labels are one more than
+// thresholds.
+struct coral {
+    double conditional = 0.0;
+    static constexpr const char* name = "coral";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "conditional";
+    static constexpr rows_traits traits{1, 0b1, true, false, 1};
+};
+
+// Epstein (1969): the squared distances between the cumulative sums of the softmax and of the label's one-hot
+// vector; the squared earth mover's distance of Hou, Yu and Samaras (2016).
+struct ranked_probability_score {
+    static constexpr const char* name = "ranked_probability_score";
+    static constexpr const char* inputs = "input target";
+    static constexpr const char* params = "";
+    static constexpr rows_traits traits{1, 0b1, true};
+};
+
+// McCullagh (1980), proportional odds: -log(s(upper - x) - s(lower - x)), where the class of the sample lies
+// between the thresholds `lower` and `upper`, which may be infinite.
+struct cumulative_link {
+    static constexpr const char* name = "cumulative_link";
+    static constexpr const char* inputs = "input lower upper";
+    static constexpr const char* params = "";
+    static constexpr elementwise_traits traits{3, 0b111, true, arithmetic::extended};
+};
+
+}  // namespace fusedloss
+
+FUSEDLOSS_BEGIN
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const coral& c, Row& row) {
+    using T = typename Row::number;
+    const T zero(0.0), one(1.0);
+    const auto share = [&](auto j) {
+        const T weight = row.class_weight(j);
+        return c.conditional == 0.0 ? weight : select(row.index(j) <= row.label(), weight, zero);
+    };
+    const auto side = [&](auto j) { return select(row.index(j) < row.label(), -one, one); };
+    row.value(row.sum([&](auto j) { return zero_times(share(j), softplus(side(j) * row.in(0, j))); }));
+    if (!row.wants_grad(0)) return;
+    row.grad(0, [&](auto j) {
+        const T s = side(j);
+        return s * share(j) * sigmoid(s * row.in(0, j));
+    });
+}
+
+// Below the label the difference of the cumulative sums is a sum of probabilities from the left; above, seen
+// from the right, again one: nothing is subtracted from 1.
+template <class Row>
+FUSEDLOSS_INLINE void eval(const ranked_probability_score&, Row& row) {
+    using T = typename Row::number;
+    const T zero(0.0);
+    const auto model = distribution_of(row, 0, distribution_form::logits);
+    row.for_each([&](auto j) {
+        const T p = model.prob(row, j);
+        row.put(0, j, p);
+        row.put(1, j, p);
+    });
+    row.prefix_sum(0);
+    row.suffix_sum(1);
+    const T value = row.sum([&](auto j) {
+        const T below = select(row.index(j) < row.label(), row.get(0, j), zero);
+        const T above = select(row.index(j) > row.label(), row.get(1, j), zero);
+        row.put(0, j, below);
+        row.put(1, j, above);
+        return below * below + above * above;
+    });
+    row.value(poisoned_by(model.others, value));
+    if (!row.wants_grad(0)) return;
+    row.suffix_sum(0);
+    row.prefix_sum(1);
+    row.for_each(
+        [&](auto j) { model.keep(row, j, model.prob(row, j), 2.0 * (row.get(0, j) + row.get(1, j)), zero); });
+    model.pull_back(row, 1.0);
+}
+
+// The probability is s(b) s(-a) (1 - e^(a - b)) with a = lower - x and b = upper - x.
+template <class T>
+FUSEDLOSS_INLINE terms<T, 3> eval(const cumulative_link&, T x, T lower, T upper) {
+    const auto a = logistic(lower - x), b = logistic(upper - x);
+    const T width = upper - lower, ratio = expm1(width);
+    const T gap = select(width < T(0.5), -log(-expm1(-width)), -log1p(-exp(-width)));
+    return {gap + (b.softplus_neg + a.softplus),
+            {b.sigmoid_neg - a.sigmoid, a.sigmoid + 1.0 / ratio, -b.sigmoid_neg - 1.0 / ratio},
+            a.sigmoid * a.sigmoid_neg + b.sigmoid * b.sigmoid_neg};
+}
+
+FUSEDLOSS_END
