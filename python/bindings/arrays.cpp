@@ -1,5 +1,6 @@
 #include "arrays.hpp"
 
+#include <atomic>
 #include <cstring>
 
 namespace fusedloss_python {
@@ -43,8 +44,14 @@ dtype dtype_of(const argument& who, const py::array& a) {
     if (number == 11) return dtype::float32;
     if (number == 12) return dtype::float64;
     if (number == 23) return dtype::float16;
+    // Types of other packages get their number when they are registered, once per process.
+    static std::atomic<int> bfloat16_number{-1};
+    if (number == bfloat16_number.load(std::memory_order_relaxed)) return dtype::bfloat16;
     const std::string name = py::cast<std::string>(py::str(descriptor));
-    if (name == "bfloat16") return dtype::bfloat16;
+    if (name == "bfloat16") {
+        bfloat16_number.store(number, std::memory_order_relaxed);
+        return dtype::bfloat16;
+    }
     throw py::type_error(who.text() + " has dtype " + name +
                          "; expected a real floating, integer or bool array");
 }

@@ -96,18 +96,24 @@ FUSEDLOSS_SHARED void collect_run(int size, char* dst, const char* src, std::int
     }
 }
 
+// A pack of floats from, and to, as many halves: where it is there, faster than what the loops below compile
+// to.
+template <class S, class C>
+inline constexpr bool converts_packs = false;
+
 #if defined(__F16C__)
-// A pack of floats from, and to, as many float16.
-FUSEDLOSS_INLINE void store_halves_widened(float* dst, const char* src) {
-#if FUSEDLOSS_PACK_BYTES == 64
+template <>
+inline constexpr bool converts_packs<float16, float> = true;
+FUSEDLOSS_INLINE void widen_pack(float* dst, const char* src, float16) {
+#if FUSEDLOSS_NATIVE_BYTES == 64
     _mm512_storeu_ps(dst, _mm512_maskz_cvtph_ps(__mmask16(-1), _mm256_loadu_si256((const __m256i*)src)));
 #else
     _mm256_storeu_ps(dst, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)src)));
 #endif
 }
-FUSEDLOSS_INLINE void store_narrowed_to_halves(char* dst, const float* src) {
+FUSEDLOSS_INLINE void narrow_pack(char* dst, const float* src, float16) {
     constexpr int to_nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-#if FUSEDLOSS_PACK_BYTES == 64
+#if FUSEDLOSS_NATIVE_BYTES == 64
     _mm256_storeu_si256((__m256i*)dst,
                         _mm512_maskz_cvtps_ph(__mmask16(-1), _mm512_loadu_ps(src), to_nearest));
 #else
@@ -116,14 +122,31 @@ FUSEDLOSS_INLINE void store_narrowed_to_halves(char* dst, const float* src) {
 }
 #endif
 
+template <>
+inline constexpr bool converts_packs<bfloat16, float> = true;
+typedef std::uint16_t native_halves __attribute__((vector_size(FUSEDLOSS_NATIVE_BYTES / 2)));
+typedef std::uint32_t native_words __attribute__((vector_size(FUSEDLOSS_NATIVE_BYTES)));
+FUSEDLOSS_INLINE void widen_pack(float* dst, const char* src, bfloat16) {
+    native_halves h;
+    std::memcpy(&h, src, sizeof h);
+    const native_words w = __builtin_convertvector(h, native_words) << 16;
+    std::memcpy(dst, &w, sizeof w);
+}
+FUSEDLOSS_INLINE void narrow_pack(char* dst, const float* src, bfloat16) {
+    native_words u;
+    std::memcpy(&u, src, sizeof u);
+    const native_words rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16, quiet = (u >> 16) | 0x40u;
+    const auto nan = (u & 0x7fffffffu) > 0x7f800000u;
+    const native_halves h = __builtin_convertvector(nan ? quiet : rounded, native_halves);
+    std::memcpy(dst, &h, sizeof h);
+}
+
 template <class S, class C>
 inline void convert_in(C* dst, const char* src, std::int64_t n) {
     std::int64_t i = 0;
-#if defined(__F16C__)
-    if constexpr (sizeof(C) == 4 && __is_same(S, float16))
-        for (constexpr int lanes = pack<float>::lanes; i + lanes <= n; i += lanes)
-            store_halves_widened(dst + i, src + 2 * i);
-#endif
+    if constexpr (converts_packs<S, C>)
+        for (constexpr int lanes = FUSEDLOSS_NATIVE_BYTES / 4; i + lanes <= n; i += lanes)
+            widen_pack(dst + i, src + 2 * i, S{});
     for (; i < n; ++i) {
         S s;
         std::memcpy(&s, src + i * std::int64_t(sizeof(S)), sizeof s);
@@ -133,11 +156,9 @@ inline void convert_in(C* dst, const char* src, std::int64_t n) {
 template <class D, class C>
 inline void convert_out(char* dst, const C* src, std::int64_t n) {
     std::int64_t i = 0;
-#if defined(__F16C__)
-    if constexpr (sizeof(C) == 4 && __is_same(D, float16))
-        for (constexpr int lanes = pack<float>::lanes; i + lanes <= n; i += lanes)
-            store_narrowed_to_halves(dst + 2 * i, src + i);
-#endif
+    if constexpr (converts_packs<D, C>)
+        for (constexpr int lanes = FUSEDLOSS_NATIVE_BYTES / 4; i + lanes <= n; i += lanes)
+            narrow_pack(dst + 2 * i, src + i, D{});
     for (; i < n; ++i) {
         D d;
         write_as(d, src[i]);
