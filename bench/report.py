@@ -66,11 +66,11 @@ OVER_TORCH_IN_CACHE = 8.0
 COMPILED = ("torch.compile", "jax.jit")
 
 
-def write(rows: Sequence[Row], folder: Path, *, seconds: float, rounds: int, load: float) -> None:
-    """Writes results.csv, results.md and, with matplotlib, results.png."""
+def write(rows: Sequence[Row], folder: Path, *, kept: int, seconds: float, rounds: int, load: float) -> None:
+    """Writes results.csv, results.md and, with matplotlib, results.png; `kept` rows are of earlier runs."""
     write_csv(rows, folder)
     chart = _draw(rows, folder / "results.png")
-    parts = _preface(seconds, rounds, load)
+    parts = _preface(kept, seconds, rounds, load)
     if elements := select(rows, family="elementwise"):
         size, threads = extent(elements)
         largest = select(elements, size=size, threads=threads)
@@ -118,7 +118,7 @@ def _identity(row: Row) -> tuple[Any, ...]:
 # ---- Markdown ---------------------------------------------------------------------------------------
 
 
-def _preface(seconds: float, rounds: int, load: float) -> list[str]:
+def _preface(kept: int, seconds: float, rounds: int, load: float) -> list[str]:
     config = fl.show_config()
     versions = []
     for package in PACKAGES:
@@ -127,12 +127,13 @@ def _preface(seconds: float, rounds: int, load: float) -> list[str]:
         except PackageNotFoundError:
             continue
     cache = config["last_level_cache"] / 2**20
+    earlier = f"; {kept} rows of results.csv are of earlier runs" if kept else ""
     return [
         "# Speed",
         f"- Machine: {_cpu()}, {os.cpu_count()} CPUs, {cache:.0f} MB last-level cache, {platform.system()}\n"
         f"- fusedloss {config['version']} ({config['compiler']}, {config['isa']}), Python {config['python']}, "
         f"{', '.join(versions)}\n"
-        f"- {date.today()}, {seconds / 60:.0f} minutes, load average before {load:.1f}",
+        f"- {date.today()}, {seconds / 60:.0f} minutes, load average before {load:.1f}{earlier}",
         f"Best of {rounds} turns that all contestants take one after another on the same float32 arrays, in a process "
         "confined to as many CPUs as threads. *Floor*: a loop that only reads the same arrays and writes (past the "
         "caches where that is faster) as many as there are gradients, and leaves class indices out. *out*: the "
@@ -327,7 +328,7 @@ def _halves(rows: Sequence[Row], extent: str) -> list[str]:
     body = []
     for name, by_type in found.items():
         times = [by_type[t]["fusedloss_out"] / by_type[t]["float32_out"] for t in types]
-        most = max(by_type.values(), key=lambda row: row.get("extra_bytes", 0))
+        most = max(by_type.values(), key=lambda row: row.get("extra_bytes") or 0)
         body.append([name, *(_marked(f"{t:.2f}", round(t, 2) <= 1) for t in times), megabytes(most)])
     threads = threads_text(max(row["threads"] for row in halves))
     title = f"## Time with 16-bit arrays over time with float32, value and gradient, {extent}, {threads}"
@@ -345,7 +346,10 @@ def _smaller(rows: Sequence[Row]) -> list[str]:
         for loss in dict.fromkeys(row["loss"] for row in chosen):
             cells = []
             for size in sizes:
-                row = by_key[loss, size]
+                row = by_key.get((loss, size))
+                if row is None:
+                    cells.append("")
+                    continue
                 ours = row["fusedloss_out"]
                 time = f"{ours * size:.0f} ns" if size < 1000 else f"{ours:.3g}"
                 cells.append(f"{time} (x {ratio(row['torch'], ours)})" if "torch" in row else time)

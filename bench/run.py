@@ -49,6 +49,7 @@ IN_CACHE = (2**13, 2**15)
 SAMPLE_SECONDS = 1e-4
 PAUSE_SECONDS = 0.01  # OpenMP's idle threads spin for some milliseconds, and every peer has a pool of its own
 LEAST_TURNS = 2
+READ_AGAIN = "floor, read again"
 PEERS_IN_FEW_THREADS = ("torch", "jax.jit")
 SECOND_LEVEL_CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
 
@@ -176,9 +177,6 @@ def measure(workload: Workload, trained: tuple[str, ...], options: Options, trou
         each["floor"] = min(passes.values()) + again
     known = {"extra_bytes": extra, "in_cache": in_cache(workload, trained, options) if workload.full else None}
     return row | each | {key: value for key, value in known.items() if value is not None}
-
-
-READ_AGAIN = "floor, read again"
 
 
 def floor_timers(calls: Calls, options: Options) -> dict[str, tuple[timeit.Timer, int]]:
@@ -340,7 +338,9 @@ def main(arguments: list[str] | None = None) -> int:
     finally:  # what an interrupted run has measured is worth keeping
         if rows:
             every = report.merged(kept, rows)
-            report.write(every, chosen.out, seconds=time.time() - began, rounds=effort[0], load=load)
+            report.write(
+                every, chosen.out, kept=len(every) - len(rows), seconds=time.time() - began, rounds=effort[0], load=load
+            )
             print((chosen.out / "results.md").read_text())
         for failure in failures:
             print(f"not measured: {failure}", file=sys.stderr)

@@ -75,10 +75,12 @@ def _errors(case: RowCase, arrays: Arrays) -> Iterator[RowError]:
         else:
             right, scale = exact.grads[name[3:]], exact.grad_scales.get(name[3:])
         info = np.finfo(array.dtype)
+        # Numbers below this may be flushed to zero; products of doubles lose their low parts before.
+        negligible = info.tiny if array.dtype == np.float32 else info.tiny / info.eps
         for at in np.ndindex(array.shape):
             number, magnitude = Exact(right[at]).v, None if scale is None else Exact(scale[at]).v
-            if abs(number) < info.tiny and abs(array[at]) <= info.tiny:
-                continue  # what is below the smallest normal number may be flushed to zero
+            if abs(number) < negligible and abs(array[at]) <= negligible:
+                continue
             if name == "hess":  # as of the elementwise losses: nobody needs its last bits where it nearly underflows
                 magnitude = max(magnitude or 0, float(info.tiny / info.eps))
             ulp = ulp_error(float(array[at]), number, array.dtype, magnitude)

@@ -76,4 +76,27 @@ FUSEDLOSS_SHARED void stream_out(C* dst, const C* values, int n) {
     for (; i < n; ++i) dst[i] = values[i];
 }
 
+// The same for n numbers of another type that is written contiguously: up to a line's boundary, whole lines,
+// and what is left.
+template <class C>
+FUSEDLOSS_SHARED void stream_out(dtype type, char* dst, const C* values, std::int64_t n) {
+    constexpr int line = 64;
+    const int size = item_size(type), shift = size == 2 ? 1 : size == 4 ? 2 : 3;
+    alignas(64) char items[chunk_bytes];
+    for (int step; n > 0; n -= step, values += step, dst += step << shift) {
+        const int head = int(-reinterpret_cast<std::uintptr_t>(dst) % line) >> shift;
+        const int most = head > 0 ? head : chunk_bytes >> shift,
+                  whole = (most < n ? most : int(n)) & -(line >> shift);
+        const bool lines = head == 0 && whole > 0;
+        step = lines ? whole : most < n ? most : int(n);
+        convert_out(type, items, values, step);
+        if (!lines)
+            std::memcpy(dst, items, std::size_t(step) << shift);
+        else
+            for (int i = 0; i < step << shift; i += FUSEDLOSS_PACK_BYTES)
+                store_stream(reinterpret_cast<float*>(dst + i),
+                             load(reinterpret_cast<const float*>(items + i)));
+    }
+}
+
 FUSEDLOSS_END

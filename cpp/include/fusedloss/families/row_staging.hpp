@@ -11,7 +11,8 @@
 
 FUSEDLOSS_BEGIN
 
-constexpr std::int64_t most_columns = 256;  // rows of more classes than this are never kept in columns
+constexpr std::int64_t most_columns = 256;  // rows of more classes than this are not kept in columns
+FUSEDLOSS_INLINE bool in_columns(const rows_job& job) { return job.classes <= most_columns; }
 // Buffers of rows end in whole units of this many numbers, on every machine.
 constexpr std::int64_t row_unit = 16;
 
@@ -71,11 +72,11 @@ FUSEDLOSS_SHARED void to_rows(const C* panel, int n, int classes, C* rows) {
         const int left = classes - j;
         const C* const from = panel + j * panel_rows;
         if (most == 16 && left <= 4)
-            columns_to_rows<(most == 16 ? 4 : most)>(from, panel_rows, n, rows + j, classes, end);
+            columns_to_rows<(most == 16 ? 4 : most)>(from, panel_rows, left, n, rows + j, classes, end);
         else if (most == 16 && left <= 8)
-            columns_to_rows<(most == 16 ? 8 : most)>(from, panel_rows, n, rows + j, classes, end);
+            columns_to_rows<(most == 16 ? 8 : most)>(from, panel_rows, left, n, rows + j, classes, end);
         else
-            columns_to_rows<most>(from, panel_rows, n, rows + j, classes, end);
+            columns_to_rows<most>(from, panel_rows, left, n, rows + j, classes, end);
     }
 }
 
@@ -139,8 +140,8 @@ FUSEDLOSS_SHARED void scatter_columns(const rows_job& job, const class_array& a,
                 }
                 alignas(64) C rows[staged_numbers];
                 to_rows(panel + r, m, classes, rows);
-                if (plain)
-                    stream_out(reinterpret_cast<C*>(to), rows, m * classes);
+                if (job.stream)
+                    stream_out(a.rows.type, to, rows, std::int64_t(m) * classes);
                 else
                     convert_out(a.rows.type, to, rows, std::int64_t(m) * classes);
             }
@@ -149,8 +150,8 @@ FUSEDLOSS_SHARED void scatter_columns(const rows_job& job, const class_array& a,
         for (int j = 0; j < classes; ++j) {
             const C* const from = panel + j * panel_rows + offset;
             char* const to = p + j * a.step;
-            if (plain && job.stream && stride == size && aligned_for(to, size))
-                stream_out(reinterpret_cast<C*>(to), from, run);
+            if (job.stream && stride == size)
+                stream_out(a.rows.type, to, from, run);
             else
                 scatter_run(a.rows.type, from, to, stride, run);
         }

@@ -216,9 +216,6 @@ void run_row(const void* params, const row_block& block) {
     eval(loss, row);
 }
 
-// In doubles, panels of few classes only stay in the caches.
-FUSEDLOSS_INLINE bool in_columns(const rows_job& job) { return job.classes <= 64; }
-
 // ---- around a kernel ---------------------------------------------------------------------------
 
 // values * factors, and exactly 0 where the factor is 0.

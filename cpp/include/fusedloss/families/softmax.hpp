@@ -409,13 +409,18 @@ class softmax_driver {
         const int size = int(sizeof(C));
         const bool plain_in =
             !plan.transformed && job.in[0].rows.type == dtype_of<C> && runs_along(job, job.in[0], size);
-        const bool plain_out = plan.gradient && !plan.detailed && job.grad[0].rows.type == dtype_of<C> &&
-                               runs_along(job, job.grad[0], size);
-        int n;
+        const int out_size = item_size(job.grad[0].rows.type);
+        const bool along_out = plan.gradient && runs_along(job, job.grad[0], out_size);
+        const bool plain_out = along_out && !plan.detailed && job.grad[0].rows.type == dtype_of<C>;
+        // Panels that are read ahead together: as many as leave room in the caches for twice their scores.
+        const int few = 131072 / (classes * panel_rows * size), panels = few < 1 ? 1 : few > 16 ? 16 : few;
+        reader_ahead ahead{reinterpret_cast<const char*>(own.z), 1, 0, 0};
+        int n, panel = 0;
         for (std::int64_t at = begin; at < end; at += n) {
             n = rows_in_run(job, at, end, panel_rows);
-            C* const out = plain_out ? reinterpret_cast<C*>(row_address(job, job.grad[0], at)) : nullptr;
-            const int to_boundary = int((64 - reinterpret_cast<std::uintptr_t>(out) % 64) % 64) / size;
+            char* const grad = along_out ? row_address(job, job.grad[0], at) : nullptr;
+            C* const out = plain_out ? reinterpret_cast<C*>(grad) : nullptr;
+            const int to_boundary = int((64 - reinterpret_cast<std::uintptr_t>(grad) % 64) % 64) / out_size;
             if (job.stream && to_boundary > 0 && to_boundary < n) n = to_boundary;
             const bool whole = n % int(row_unit) == 0;
             fetch(at, n);
@@ -428,6 +433,10 @@ class softmax_driver {
             if (plain_in && whole && aligned_for(row_address(job, job.in[0], at), size)) {
                 scores = reinterpret_cast<const C*>(row_address(job, job.in[0], at));
                 pitch = std::ptrdiff_t(job.in[0].step / size);
+                if (panel++ % panels == 0) {
+                    const int lines = panels * panel_rows * size / 64;
+                    ahead = {reinterpret_cast<const char*>(scores) + lines * 64, lines, 0, job.in[0].step};
+                }
             } else {
                 gather_columns(job, job.in[0], at, n, own.z);
                 if constexpr (sizeof(C) == 8)
@@ -437,7 +446,7 @@ class softmax_driver {
                     }
             }
             forward_columns<C>(scores, pitch, own.z, reinterpret_cast<const C*>(own.z_low), t, classes, n, s,
-                               facts.label);
+                               facts.label, ahead);
             if (plan.soft || plan.hessian || job.argmax.data) find_columns(e.z, classes, n, s);
             if (plan.soft) {
                 if (plan.dense) gather_columns(job, job.in[1], at, n, own.soft);
@@ -791,7 +800,7 @@ class softmax_driver {
                 C* const out = buffers->z;
                 scaled<false>(out, t + first, n, factor, low);
                 if (here < n) out[here] = C(s.at_label[row]);
-                scatter_run(a.rows.type, out, to + first * a.step, a.step, n);
+                write(a, to, first, n, out);
             }
         }
     }
@@ -823,6 +832,14 @@ class softmax_driver {
         if (i < n) store_first(out + i, f * load(t + i), n - i);
     }
 
+    // Results of a stretch of a row.
+    template <class N>
+    void write(const class_array& a, char* to, std::int64_t first, int n, const N* values) {
+        if (job.stream && a.step == item_size(a.rows.type))
+            stream_out(a.rows.type, to + first * a.step, values, n);
+        else
+            scatter_run(a.rows.type, values, to + first * a.step, a.step, n);
+    }
     FUSEDLOSS_SHARED void backward_detailed(std::int64_t at, C* t, const double* chunk_k) {
         source = row_address(job, job.in[0], at);
         int n;
@@ -847,8 +864,7 @@ class softmax_driver {
                                buffers->hess};
             detailed_pass<C, false>(job, plan, facts, s, k, e);
             const auto emit = [&](const class_array& a, const double* values) {
-                if (values)
-                    scatter_run(a.rows.type, values, row_address(job, a, at) + first * a.step, a.step, n);
+                if (values) write(a, row_address(job, a, at), first, n, values);
             };
             emit(job.grad[0], e.grad);
             emit(job.grad[1], e.target_grad);
@@ -874,18 +890,18 @@ template <class C>
 inline sum process_softmax(const rows_job& job, phi_kernel phi, std::int64_t begin, std::int64_t end,
                            void* workspace) {
     softmax_driver<C> driver(job, phi);
-    return softmax_in_columns(job) ? driver.run_columns(begin, end, workspace)
-                                   : driver.run_rows(begin, end, workspace);
+    return in_columns(job) ? driver.run_columns(begin, end, workspace)
+                           : driver.run_rows(begin, end, workspace);
 }
 // Enough for either type.
 inline std::size_t softmax_workspace(const rows_job& job) {
     workspace_cutter cutter(nullptr);
-    if (softmax_in_columns(job))
+    if (in_columns(job))
         softmax_driver<double>::cut_columns(cutter, job);
     else
         softmax_driver<double>::cut_rows(cutter, job);
     const std::size_t doubles = cutter.bytes();
-    if (!softmax_in_columns(job)) softmax_driver<float>::cut_rows(cutter, job);
+    if (!in_columns(job)) softmax_driver<float>::cut_rows(cutter, job);
     const std::size_t floats = cutter.bytes() - doubles;
     return doubles > floats ? doubles : floats;
 }

@@ -17,8 +17,6 @@
 
 FUSEDLOSS_BEGIN
 
-FUSEDLOSS_INLINE bool softmax_in_columns(const rows_job& job) { return job.classes <= most_columns; }
-
 template <class C>
 inline constexpr int lift = sizeof(C) == 4 ? 40 : 100;
 template <class C>
@@ -154,11 +152,26 @@ FUSEDLOSS_SHARED void limit_columns(const C* z, std::ptrdiff_t pitch, pack<C> ma
     }
 }
 
+// Asks for the scores of the next panels a line at a time, plane after plane: lines that follow each other in
+// memory arrive sooner than lines of one panel, a plane apart.
+struct reader_ahead {
+    const char* next;
+    int lines, line;       // of a plane that belong to those panels
+    std::ptrdiff_t plane;  // bytes from one plane to the next
+    FUSEDLOSS_INLINE void step() {
+        __builtin_prefetch(next, 0, 2);
+        next += 64;
+        if (++line == lines) next += plane - lines * 64, line = 0;
+    }
+};
+
 // Scores, and their low parts unless null, to t. Scores that lie in memory, classes `pitch` apart, are copied
 // to the panel z on the way: lines a power of two apart compete for few places in a cache.
 template <class C>
 FUSEDLOSS_SHARED void forward_columns(const C* source, std::ptrdiff_t pitch, C* z, const C* z_low, C* t,
-                                      int classes, int rows, softmax_panel& s, const double* labels) {
+                                      int classes, int rows, softmax_panel& s, const double* labels,
+                                      reader_ahead& reader) {
+    reader_ahead ahead = reader;
     const pack<C> zero(0.0), infinity(__builtin_inf());
     for (int r = 0; r < rows; r += pack<C>::lanes) {
         const C* x = z + r;
@@ -183,7 +196,7 @@ FUSEDLOSS_SHARED void forward_columns(const C* source, std::ptrdiff_t pitch, C* 
         pack<C> index = zero, ties = -1.0;  // ties: others that share the maximum
         lane_sum<C> others;
         const auto take = [&](int j) {
-            __builtin_prefetch(source + j * pitch + r + rows, 0, 2);  // the next panel
+            ahead.step();
             const pack<C> own = load(x + j * step), d = own - by.c;
             const auto top = own == max, here = label == index;
             index = index + 1.0;
@@ -238,6 +251,7 @@ FUSEDLOSS_SHARED void forward_columns(const C* source, std::ptrdiff_t pitch, C* 
             }
         }
     }
+    reader = ahead;
 }
 
 // Where the largest scores stand, the first of each row.
@@ -361,8 +375,14 @@ FUSEDLOSS_SHARED C max_of(const C* z, int n) {
 }
 template <class C>
 FUSEDLOSS_SHARED int find(const C* z, int n, C value) {
+    const pack<C> wanted = double(value);
+    constexpr int step = sum_unit<C>;  // whole units
     int i = 0;
-    for (; i < n && !any(load(z + i) == pack<C>(double(value))); i += pack<C>::lanes) {
+    for (; i < n; i += step) {
+        auto found = load(z + i) == wanted;
+        for (int k = pack<C>::lanes; k < step; k += pack<C>::lanes)
+            found = found | (load(z + i + k) == wanted);
+        if (any(found)) break;
     }
     while (i < n && z[i] != value) ++i;
     return i;

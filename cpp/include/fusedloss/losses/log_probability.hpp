@@ -68,7 +68,7 @@ FUSEDLOSS_INLINE phi_terms<T> phi(const softmax_focal& f, log_prob<T> y) {
     const T falling = zero_times(y.p, select(certain, T(-1.0), y.log_p / y.rest));
     const T weight = f.alpha * power, bend = 2.0 - (g - 1.0) * falling + y.log_p;
     return {-zero_times(weight, y.log_p), weight * (g * falling - 1.0),
-            select(certain, zero, weight / y.rest * (g * zero_times(y.p, bend)))};
+            f.gamma == 0.0 ? zero : select(certain, zero, weight / y.rest * (g * zero_times(y.p, bend)))};
 }
 
 template <class T>

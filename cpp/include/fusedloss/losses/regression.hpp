@@ -359,7 +359,7 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const mean_absolute_percentage& p, T x, T t) {
     const T a = abs(d.e), eps = p.eps, m = d.unit * max(eps, abs(t)), scale = p.scale, slope = scale / m;
     const T ratio = select(a == m, T(1.0), a / m);  // 1 where t is infinite
     // Next to the end of the range a product with the slope may overflow; elsewhere a quotient underflow.
-    const auto large = d.unit < T(1.0);
+    const auto large = T(1.0) > d.unit;
     const T lead = select(large, T(1.0), slope), rest = select(large, slope, T(1.0)), side = sign(d.e);
     const T by_input = side * (d.unit * slope);
     // The loss is |x / t - 1| as long as |t| is above eps.

@@ -26,10 +26,11 @@
 //                                  alone; NaN anywhere makes all three NaN
 //     row.for_each(f)              f(j) over the classes, in order
 //     row.put(b, j, x), get(b, j)  rows of scratch, b = 0, 1
-//     row.prefix_sum(b)            makes element j the sum of elements 0...j; suffix_sum(b) of elements
-//     j...C-1 row.value(x)                 the value of the row row.wants_grad(k)            whether anybody
-//     asked for it row.grad(k, f)               d value / d in(k, j) = f(j); row.wants_hess() and row.hess(f)
-//     likewise row.output(f)                activations: the result has f(j) in place of a gradient
+//     row.prefix_sum(b)            makes element j the sum of elements 0...j; suffix_sum(b): of j...C-1
+//     row.value(x)                 the value of the row
+//     row.wants_grad(k)            whether anybody asked for it
+//     row.grad(k, f)               d value / d in(k, j) = f(j); row.wants_hess() and row.hess(f) likewise
+//     row.output(f)                activations: the result has f(j) in place of a gradient
 #pragma once
 
 #include "terms.hpp"
@@ -54,7 +55,7 @@ FUSEDLOSS_OUTLINE pack<double> exp_difference(pack<double> a, pack<double> b) {
 }
 
 // The softmax of row input `input`, relative to its largest element: `others` sums the exponentials of all
-// elements but one of the largest, so that neither 1 - p nor log p cancels there.
+// elements but one of the largest, so that neither 1 - p nor log p cancels there. Scratch 0 holds them.
 template <class Row>
 struct softmax_terms {
     using T = typename Row::number;
@@ -62,18 +63,12 @@ struct softmax_terms {
     T max, others, total, log_total;  // total = 1 + others, log_total = log(total)
 
     template <class J>
-    FUSEDLOSS_INLINE T exponential(const Row& row, J j) const {
-        const T z = row.in(input, j);
-        return select(z == max, T(1.0), exp_difference(z, max));
-    }
-    template <class J>
     FUSEDLOSS_INLINE T prob(const Row& row, J j) const {
-        return exponential(row, j) / total;
+        return row.get(0, j) / total;
     }
     template <class J>
     FUSEDLOSS_INLINE T one_minus_prob(const Row& row, J j) const {
-        const T z = row.in(input, j);
-        return select(z == max, others, total - exponential(row, j)) / total;
+        return select(row.in(input, j) == max, others, total - row.get(0, j)) / total;
     }
     template <class J>
     FUSEDLOSS_INLINE T log_prob(const Row& row, J j) const {
@@ -81,12 +76,13 @@ struct softmax_terms {
     }
 };
 template <class Row>
-FUSEDLOSS_INLINE softmax_terms<Row> softmax_of(const Row& row, int input) {
+FUSEDLOSS_INLINE softmax_terms<Row> softmax_of(Row& row, int input) {
     using T = typename Row::number;
     const T max = row.max([&](auto j) { return row.in(input, j); });
     const T smaller = row.sum([&](auto j) {
-        const T z = row.in(input, j);
-        return select(z == max, T(0.0), exp_difference(z, max));
+        const T z = row.in(input, j), e = exp_difference(z, max);
+        row.put(0, j, select(z == max, T(1.0), e));
+        return select(z == max, T(0.0), e);
     });
     const T largest = row.sum([&](auto j) { return select(row.in(input, j) == max, T(1.0), T(0.0)); });
     const T others = smaller + (largest - 1.0);

@@ -109,15 +109,16 @@ FUSEDLOSS_SHARED void rows_to_columns(const T* src, std::ptrdiff_t stride, const
             if (j < columns) std::memcpy(dst + j * pitch + first, &v[j], sizeof v[j]);
     }
 }
-// The way back. Rows are written in order, W numbers each up to `end`: what a row writes beyond itself, the
-// next one overwrites.
+// The way back. Rows are written in order, W numbers each up to `end`: what a row of fewer columns writes
+// beyond itself, the next one overwrites.
 template <int W, class T>
-FUSEDLOSS_SHARED void columns_to_rows(const T* src, std::ptrdiff_t pitch, int rows, T* dst,
+FUSEDLOSS_SHARED void columns_to_rows(const T* src, std::ptrdiff_t pitch, int columns, int rows, T* dst,
                                       std::ptrdiff_t stride, const T* end) {
     constexpr int lanes = native_lanes<T>;
     for (int first = 0; first < rows; first += lanes) {
         native<T> v[W];
-        for (int j = 0; j < W; ++j) std::memcpy(&v[j], src + j * pitch + first, sizeof v[j]);
+        for (int j = 0; j < W; ++j)
+            std::memcpy(&v[j], src + (j < columns ? j : 0) * pitch + first, sizeof v[j]);
         transpose<W>(v);
         T* p = dst + first * stride;
         const auto row = [](const native<T>* v, int r) {
