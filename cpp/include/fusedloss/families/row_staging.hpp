@@ -247,35 +247,36 @@ class value_sink {
 struct label_counts {
     int inside, ignored;
 };
-template <class S>
-inline label_counts count_labels(const char* src, int n, std::int64_t last, bool ignores,
-                                 std::int64_t ignored) {
-    constexpr bool is_signed = S(-1) < S(1);
-    constexpr std::uint64_t largest = ~std::uint64_t(0) >> (64 - 8 * sizeof(S) + is_signed);
-    const S first = 0, end = std::uint64_t(last) < largest ? S(last) : S(largest), other = S(ignored);
-    const bool has_other = ignores && std::int64_t(other) == ignored && (other < S(1)) == (ignored < 1);
+template <class U>
+inline label_counts count_labels(const char* src, int n, U last, U ignored) {
     label_counts c{0, 0};
     for (int i = 0; i < n; ++i) {
-        S s;
-        std::memcpy(&s, src + i * int(sizeof(S)), sizeof s);
-        c.inside += int(s >= first) & int(s <= end);
-        c.ignored += int(s == other);
+        U u;
+        std::memcpy(&u, src + i * int(sizeof(U)), sizeof u);
+        c.inside += int(u <= last);
+        c.ignored += int(u == ignored);
     }
-    if (!has_other) c.ignored = 0;
     return c;
 }
+// Signed labels are compared as unsigned ones of their size, as which negative ones are larger than any
+// class.
 FUSEDLOSS_SHARED label_counts count_labels(dtype type, const char* src, int n, std::int64_t last,
                                            bool ignores, std::int64_t ignored) {
-    switch (type) {
-        case dtype::int8: return count_labels<std::int8_t>(src, n, last, ignores, ignored);
-        case dtype::int16: return count_labels<std::int16_t>(src, n, last, ignores, ignored);
-        case dtype::uint16: return count_labels<std::uint16_t>(src, n, last, ignores, ignored);
-        case dtype::int32: return count_labels<std::int32_t>(src, n, last, ignores, ignored);
-        case dtype::uint32: return count_labels<std::uint32_t>(src, n, last, ignores, ignored);
-        case dtype::int64: return count_labels<std::int64_t>(src, n, last, ignores, ignored);
-        case dtype::uint64: return count_labels<std::uint64_t>(src, n, last, ignores, ignored);
-        default: return count_labels<std::uint8_t>(src, n, last, ignores, ignored);
+    const int bits = 8 * item_size(type);
+    const bool is_signed =
+        type == dtype::int8 || type == dtype::int16 || type == dtype::int32 || type == dtype::int64;
+    const std::uint64_t largest = ~std::uint64_t(0) >> (64 - bits + is_signed);
+    const std::uint64_t end = std::uint64_t(last) < largest ? std::uint64_t(last) : largest, other(ignored);
+    const bool possible = ignored >= 0 ? other <= largest : is_signed && ~other <= largest;
+    label_counts c;
+    switch (bits) {
+        case 8: c = count_labels(src, n, std::uint8_t(end), std::uint8_t(other)); break;
+        case 16: c = count_labels(src, n, std::uint16_t(end), std::uint16_t(other)); break;
+        case 32: c = count_labels(src, n, std::uint32_t(end), std::uint32_t(other)); break;
+        default: c = count_labels(src, n, end, other);
     }
+    if (!ignores || !possible) c.ignored = 0;
+    return c;
 }
 
 // A row weight is a product; NaN and negative ones are bad.
