@@ -99,11 +99,10 @@ def speed_table() -> str:
 
 
 def accuracy_table() -> str:
-    """The largest error over all losses, per dtype and kind of result."""
+    """The largest error over all losses of a family, per dtype and kind of result."""
     lines = (RESULTS / "accuracy.md").read_text(encoding="utf-8").splitlines()
     head, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
-    worst = {name: max(float(row[k]) for row in rows if row[k]) for k, name in enumerate(head) if k}
-    kinds = ("value", "gradient", "hess")
+    families = {loss.name: loss.family for loss in fl.losses()}
     parts = [
         f"Largest error over {len(rows)} losses and all their options, in units in the last place, against 400-digit",
         "arithmetic on grids of extremes (subnormals, 1e+-38 and 1e+-300, saturated logits, probabilities 0 and 1);",
@@ -113,8 +112,12 @@ def accuracy_table() -> str:
         "| | value | gradient | Hessian |",
         "|---|---|---|---|",
     ]
-    for dtype in ("float32", "float64"):
-        parts.append(f"| {dtype} | " + " | ".join(f"{worst[f'{kind} {dtype}']:.2f}" for kind in kinds) + " |")
+    for family, title in (("elementwise", "elementwise"), ("rows", "class scores")):
+        for dtype in ("float32", "float64"):
+            columns = [head.index(f"{kind} {dtype}") for kind in ("value", "gradient", "hess")]
+            own = [row for row in rows if families[row[0]] == family]
+            worst = [max(float(row[k]) for row in own if row[k]) for k in columns]
+            parts.append(f"| {title}, {dtype} | " + " | ".join(f"{ulp:.2f}" for ulp in worst) + " |")
     return "\n".join(parts)
 
 

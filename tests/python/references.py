@@ -382,6 +382,8 @@ def ulp_error(actual: float, exact: Any, dtype: Any, scale: Any = None) -> float
     beyond = _context.ldexp(1, info.maxexp)
     if abs(exact) > beyond * (1 + 4 * float(info.eps)):
         return 0.0 if actual == math.copysign(math.inf, exact) else math.inf
+    if abs(exact) >= beyond and actual == math.copysign(math.inf, exact):
+        return 0.0
     if largest > beyond:
         largest = beyond / 2
     number = _context.mpf(actual) if math.isfinite(actual) else math.copysign(1, actual) * beyond

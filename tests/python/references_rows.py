@@ -304,7 +304,9 @@ def softmax_focal_loss(m, input, target, *, gamma=2.0, alpha=None, ignore_index=
     factor = m.array(1.0) if alpha is None else alpha
 
     def rest(u, exponent):
-        return m.power(-m.expm1(u), exponent)
+        # Where 1 - p is 0 even to 400 digits, its powers in the derivatives win over this one.
+        q = -m.expm1(u)
+        return m.power(_where(m, (q == 0) & (exponent < 0), 1.0, q), exponent)
 
     def value(u):
         return -rest(u, g) * u

@@ -277,7 +277,8 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const tweedie_deviance& p, T mean, T target) {
         square = pow(m, c);
         scale = square / m;
         grad = zero_times(rest, square) / m;
-        hess = zero_times(bend, square) / m / m;
+        // The power last: together with it the ratio may overflow before it is divided.
+        hess = p.power * (zero_times(d / p.power + ratio, square) / m / m);
     } else {
         scale = p.power == 1.0 ? T(1.0) : pow(m, d);
         square = scale * m;
@@ -336,11 +337,12 @@ FUSEDLOSS_INLINE heavy_tail<T> heavy_tail_of(T e, T c, T k) {
 template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const student_t_nll& p, T x, T t, T scale) {
     const T zero(0.0), c = select(scale > zero, scale, T(__builtin_nan(""))), df = p.df, more = df + 1.0;
-    const auto r = heavy_tail_of(x - t, c, sqrt(df));
-    const T pull = more * r.pull;
+    const residual<T> d(x, t);
+    const auto r = heavy_tail_of(d.e, c, d.unit * sqrt(df));
+    const T pull = more * (d.unit * r.pull);
     return {p.constant + log(c) + 0.5 * more * r.log1p_square,
             {pull, -pull, (r.rest - df * r.share) / c},
-            more * (r.rest - r.share) * r.inverse};
+            more * (r.rest - r.share) * (d.unit * d.unit * r.inverse)};
 }
 
 // c[0] - x (c[1] - x (c[2] - ...)).
@@ -440,19 +442,20 @@ FUSEDLOSS_INLINE gamma_step<T> gamma_half_step(T x) {
 
 template <class T>
 FUSEDLOSS_INLINE terms<T, 5> eval(const evidential_nig& p, T gamma, T nu, T alpha, T beta, T target) {
-    const T e = gamma - target;
+    const residual<T> d(gamma, target);
     const T variance = 2.0 * beta * (1.0 + 1.0 / nu);  // 2 alpha times the squared scale
-    const auto r = heavy_tail_of(e, sqrt(variance), T(1.0));
+    const auto r = heavy_tail_of(d.e, sqrt(variance), d.unit);
     const auto step = gamma_half_step(alpha);
     const T twice = 2.0 * alpha + 1.0, lean = zero_times(r.share, alpha) - 0.5 * r.rest;
-    const T penalty = zero_times(T(p.regularizer), abs(e)), side = p.regularizer * sign(e),
+    const T penalty = zero_times(T(p.regularizer), d.back * abs(d.e)), side = p.regularizer * sign(d.e),
             evidence = 2.0 * nu + alpha;
     constexpr double log_pi = 0x1.250d048e7a1bdp+0;
     const T value = settled_difference(
         0.5 * (log(variance) + log_pi) + zero_times(r.log1p_square, alpha + 0.5), step.log, T(1.0));
     return {value + zero_times(penalty, evidence),
-            {zero_times(r.pull, twice) + zero_times(side, evidence), lean / (nu * (nu + 1.0)) + 2.0 * penalty,
-             r.log1p_square - step.slope + penalty, -lean / beta, T(0.0)},
+            {zero_times(d.unit * r.pull, twice) + zero_times(side, evidence),
+             lean / (nu * (nu + 1.0)) + 2.0 * penalty, r.log1p_square - step.slope + penalty, -lean / beta,
+             T(0.0)},
             T(0.0)};
 }
 

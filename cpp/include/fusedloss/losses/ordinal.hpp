@@ -90,10 +90,11 @@ FUSEDLOSS_INLINE void eval(const ranked_probability_score&, Row& row) {
 template <class T>
 FUSEDLOSS_INLINE terms<T, 3> eval(const cumulative_link&, T x, T lower, T upper) {
     const auto a = logistic(lower - x), b = logistic(upper - x);
-    const T width = upper - lower, ratio = expm1(width);
-    const T gap = select(width < T(0.5), -log(-expm1(-width)), -log1p(-exp(-width)));
+    // 1 / (e^width - 1), where e^width may overflow.
+    const T width = upper - lower, decay = exp(-width), part = -expm1(-width), pull = decay / part;
+    const T gap = select(width < T(0.5), -log(part), -log1p(-decay));
     return {gap + (b.softplus_neg + a.softplus),
-            {b.sigmoid_neg - a.sigmoid, a.sigmoid + 1.0 / ratio, -b.sigmoid_neg - 1.0 / ratio},
+            {b.sigmoid_neg - a.sigmoid, a.sigmoid + pull, -b.sigmoid_neg - pull},
             a.sigmoid * a.sigmoid_neg + b.sigmoid * b.sigmoid_neg};
 }
 
