@@ -147,13 +147,12 @@ class scratch {
 
 // Rows cut into blocks that depend on the job's size alone, whole panels of them.
 partition row_partition(std::int64_t count, std::int64_t classes) {
-    constexpr std::int64_t panel = 64;
     std::int64_t block = (count + max_blocks - 1) / max_blocks;
     // A power of two, so that parts of min_block rows have the blocks that they have in the whole.
     std::int64_t least = 1;
     while (least * classes < min_block) least *= 2;
     if (block < least) block = least;
-    if (block > 1) block = (block + panel - 1) / panel * panel;
+    if (block > 1) block = (block + panel_rows - 1) / panel_rows * panel_rows;
     return {count, block, int((count + block - 1) / block)};
 }
 

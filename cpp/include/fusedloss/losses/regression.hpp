@@ -206,11 +206,6 @@ template <class T>
 FUSEDLOSS_INLINE split<T> abs(split<T> a) {
     return {abs(a.hi), times_sign(a.lo, a.hi)};
 }
-// Multiplied by a power of two.
-template <class T>
-FUSEDLOSS_INLINE split<T> scaled(double power, split<T> a) {
-    return {power * a.hi, power * a.lo};
-}
 template <class T>
 FUSEDLOSS_INLINE split<T> operator*(T a, split<T> b) {
     const T hi = a * b.hi;
@@ -239,12 +234,9 @@ FUSEDLOSS_INLINE T rounded(split<T> a) {
     return rounded(a, a.hi);
 }
 template <class T>
-FUSEDLOSS_INLINE T rounded_product(split<T> a, split<T> b, T beyond) {
-    return select(abs(a.hi * b.hi) < T(__builtin_inf()), fma(a.hi, b.hi, a.hi * b.lo + a.lo * b.hi), beyond);
-}
-template <class T>
 FUSEDLOSS_INLINE T rounded_product(split<T> a, split<T> b) {
-    return rounded_product(a, b, a.hi * b.hi);
+    const T hi = a.hi * b.hi;
+    return select(abs(hi) < T(__builtin_inf()), fma(a.hi, b.hi, a.hi * b.lo + a.lo * b.hi), hi);
 }
 // slope |x - t|, also where x - t overflows and the product does not.
 template <class T>
