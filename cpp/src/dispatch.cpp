@@ -176,7 +176,7 @@ sum run(int loss, elementwise_job& job, int threads) {
     const kernel_table& table = active();
     const auto& kernels = table.elementwise[loss].run;
     kernel_arithmetic arithmetic = in_double;
-    if (job.single && kernels[in_float][want_value]) arithmetic = in_float;
+    if (job.in_floats && kernels[in_float][want_value]) arithmetic = in_float;
     if (!job.single && kernels[in_extended][want_value]) arithmetic = in_extended;
     const auto process_part = arithmetic == in_float ? table.elementwise_float : table.elementwise_double;
 
@@ -216,7 +216,7 @@ sum run_rows(int loss, rows_job& job, int threads) {
     while (first_general < row_loss_count() && row_loss_at(first_general).softmax) ++first_general;
     const softmax_options& o = job.softmax;
     const bool transformed = o.scale != 1.0 || o.softcap != 0.0 || job.class_offset || job.class_margin;
-    const bool in_floats = job.single && !info.traits.wide && !transformed;
+    const bool in_floats = job.in_floats && !info.traits.wide && !transformed;
 
     prepare(job);
     job.weighs_labels = info.traits.extra_labels == 0;  // else they are no classes of the scores

@@ -27,11 +27,13 @@ py::tuple elementwise(int loss, py::str label, py::tuple inputs, py::tuple param
     if (loss < 0 || loss >= rt::loss_count()) throw py::value_error("no such loss");
     demands d{sample_weight, cotangent, reduce, want, wrt, out, threads};
     request<elementwise_job> r(label, rt::loss_at(loss).inputs);
+    r.rounds = want & float32_results;
     for (const py::handle x : inputs) r.add_input(x);
     r.set_shapes(-1);
     d.choose_threads(r.numbers);
     double values[32];
     r.prepare(params, values);
+    r.job.in_floats = r.single();
 
     r.weights = {double(r.count), 0.0};
     if (!sample_weight.is_none()) {

@@ -167,6 +167,7 @@ py::tuple rows(int loss, py::str name, py::tuple inputs, py::tuple params, py::t
     demands d{sample_weight, cotangent, reduce, want, wrt, out, threads};
     const row_options o(options);
     rows_request r(rt::row_loss_at(loss), name);
+    r.rounds = want & float32_results;
     for (const py::handle x : inputs) r.add_input(x);
     r.set_shapes(r.class_axis(o.axis));
     r.read_target(o.label);
@@ -175,6 +176,7 @@ py::tuple rows(int loss, py::str name, py::tuple inputs, py::tuple params, py::t
     d.choose_threads(r.numbers);
     double values[32];
     r.prepare(params, values);
+    r.job.in_floats = r.single();
     r.job.classes = r.full_shape[r.axis];
     if (r.job.classes == 0)
         throw py::value_error(r.input_arg(0).text() + " has shape " + shape_text(r.full_dims, r.full_shape) +

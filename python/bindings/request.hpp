@@ -22,6 +22,7 @@ enum wanted : unsigned {
     want_hess = 4,
     want_aux = 8,
     value_to_out = 16,  // unreduced values are the first of the results that out= may receive
+    float32_results = 32,  // ... whatever the type of the inputs
 };
 
 // Calls on fewer numbers are over before another thread could have taken the lock.
@@ -67,6 +68,7 @@ struct arguments {
     int dims;       // of the values: those of the first input without the classes
     std::int64_t shape[max_dims];
     std::int64_t count, numbers;  // of values, and of elements of the first input
+    bool rounds = false;          // results are float32, although inputs may be float64
 
     argument arg(std::string_view name) const { return {loss, name}; }
     argument input_arg(int k) const;
@@ -77,7 +79,10 @@ struct arguments {
     // After the first input: the shapes, given the axis of the classes or -1.
     void set_shapes(int class_axis);
 
-    dtype grad_type(int k) const { return is_float(type[k]) ? type[k] : dtype::float64; }
+    dtype grad_type(int k) const {
+        if (rounds) return dtype::float32;
+        return is_float(type[k]) ? type[k] : dtype::float64;
+    }
     dtype value_type() const;
     bool single() const;
     py::handle like_bfloat16() const;
@@ -140,7 +145,7 @@ struct request : arguments {
         job.count = count;
         std::memcpy(job.shape, shape, sizeof(std::int64_t) * std::size_t(dims));
         for (int k = 0; k < inputs; ++k) place(input_arg(k), array_in(input[k]), type[k], job.in[k]);
-        job.single = single();
+        job.single = single() || rounds;
         job.weights = 0;
         job.total_scale = 1.0;
     }

@@ -47,7 +47,7 @@ struct example {
         job.in[0] = {{scores.data(), type, {by_row}}, by_class};
         job.grad[0] = {{out.data(), type, {by_row}}, by_class};
         job.label = {label.data(), dtype::int64, {sizeof(std::int64_t)}};
-        job.single = size == 4;
+        job.single = job.in_floats = size == 4;
         job.total = true;
         job.grad_scale = job.total_scale = 1.0;
         const double none = 0;

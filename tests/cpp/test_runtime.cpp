@@ -33,7 +33,7 @@ int main() {
             job.in[0] = {input.data(), fusedloss::dtype::float32, {sizeof(float)}};
             job.in[1] = {target.data(), fusedloss::dtype::float32, {sizeof(float)}};
             job.grad[0] = {grad.data(), fusedloss::dtype::float32, {sizeof(float)}};
-            job.single = job.total = true;
+            job.single = job.in_floats = job.total = true;
             job.grad_scale = job.total_scale = 1.0;
             const double none = 0;
             job.params = &none;

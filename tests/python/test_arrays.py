@@ -269,6 +269,15 @@ class TestOut:
                 assert_same_bits(given, fresh)
 
     @one_case_per_loss
+    def test_of_boosting_may_be_float32(self, case):
+        arrays, loss = sample(case, (ROWS, COLUMNS)), bound(case)
+        if loss.has_hessian:
+            out = tuple(np.full((ROWS, COLUMNS), 777, np.float32, order="F") for _ in range(2))
+            loss.grad_and_hess(**arrays, out=out)
+            for rounded, exact in zip(out, loss.grad_and_hess(**arrays), strict=True):
+                np.testing.assert_allclose(rounded, exact, rtol=1e-6, atol=1e-9)
+
+    @one_case_per_loss
     def test_layout(self, case):
         arrays, names = sample(case, (ROWS, COLUMNS)), differentiable(case)
         expected = grads_of(case, arrays)

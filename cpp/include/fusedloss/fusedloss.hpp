@@ -49,7 +49,7 @@ double run(const Loss& loss, reduction reduce, kernel_outputs outputs, const in<
     job.dims = 1;
     job.count = job.shape[0] = inputs[0].size;
     job.weights = 0;
-    job.single = sizeof(T) == 4;
+    job.single = job.in_floats = sizeof(T) == 4;
     job.total = true;
     job.stream = false;
     job.total_scale = 1.0;

@@ -48,7 +48,8 @@ struct elementwise_job {
     strided value;                // one value per element
     strided grad[max_inputs];
     strided hess;
-    bool single;         // float32 arithmetic is enough: no float64 among what decides the precision
+    bool single;         // results are good to the precision of float32
+    bool in_floats;      // ... and no input that decides the precision holds more
     bool total;          // the sum of the values is wanted
     bool stream;         // outputs are larger than the caches: write past them
     double grad_scale;   // multiplies grad and hess

@@ -52,7 +52,8 @@ struct rows_job {
     strided argmax;       // int64, one per row; the lowest index of ties
     hessian_mode mode;
     softmax_options softmax;
-    bool single;         // float32 arithmetic is enough: no float64 among what decides the precision
+    bool single;         // results are good to the precision of float32
+    bool in_floats;      // ... and no input that decides the precision holds more
     bool total;          // the sum of the values is wanted
     bool stream;         // outputs are larger than the caches: write past them
     double grad_scale;   // multiplies grad and hess
