@@ -292,7 +292,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def plan(chosen: argparse.Namespace) -> list[Workload]:
     """What to measure, in order."""
-    registered = [loss.name for loss in fl.losses()]
+    registered = [loss.name for loss in fl.losses() if loss.family in FAMILIES]
     names = chosen.losses or ([*report.GOALS, *report.ROW_GOALS] if chosen.focus else registered)
     if unknown := set(names) - set(registered):
         sys.exit(f"not registered: {', '.join(sorted(unknown))}")

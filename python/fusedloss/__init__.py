@@ -7,6 +7,8 @@ runs.
 from . import _core
 from ._activation import Activation as Activation
 from ._activation import activations as activations
+from ._composition import Composition as Composition
+from ._composition import losses as losses
 from ._config import apply_environment as _apply_environment
 from ._config import get_isa as get_isa
 from ._config import get_num_threads as get_num_threads
@@ -15,7 +17,6 @@ from ._config import set_isa as set_isa
 from ._config import set_num_threads as set_num_threads
 from ._config import show_config as show_config
 from ._loss import Loss as Loss
-from ._loss import losses as losses
 from ._metrics import Metric as Metric
 from ._metrics import accuracy as accuracy
 from ._metrics import expected_calibration_error as expected_calibration_error
@@ -26,6 +27,7 @@ from .distribution import *
 from .divergence import *
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
+from .generative import *
 from .likelihood import *
 from .multiclass import *
 from .multilabel import *

@@ -10,7 +10,7 @@ import numpy as np
 
 from ._config import thread_count
 from ._core_kernels import Call, Kernel, SoftmaxKernel
-from ._documented import Documented, search
+from ._documented import Documented
 from ._validation import as_input
 
 P = ParamSpec("P")
@@ -435,19 +435,3 @@ class _Enlist:
 
 elementwise = _Enlist(_ELEMENTWISE)
 rows = _Enlist(_ROWS)
-
-
-def losses(query: str | None = None) -> list[Loss[Any]]:
-    """Every loss, or those a search finds.
-
-    Parameters
-    ----------
-    query : str, optional
-        Case-insensitive text to look for in names and aliases, then in summaries and sources.
-
-    Returns
-    -------
-    list of Loss
-        Sorted by name; for a query, matches of a name or alias come first.
-    """
-    return search(Loss.registry.values(), query)

@@ -15,10 +15,11 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from ._activation import activations
+from ._composition import losses
 from ._config import show_config
 from ._core import __version__
 from ._documented import Documented, squeezed
-from ._loss import losses
+from ._loss import Loss
 from ._metrics import metrics
 from .evaluation import Evaluation, Scorer, Scores, evaluate
 from .sample import SAMPLES
@@ -217,7 +218,7 @@ def _find(name: str, known: Sequence[D]) -> D:
 def _parse_loss(text: str) -> Scorer:
     """The loss or metric that ``NAME[:PARAM=VALUE,...]`` describes."""
     name, _, assignments = text.partition(":")
-    known: list[Scorer] = [*metrics(), *losses()]
+    known: list[Scorer] = [*metrics(), *Loss.registry.values()]
     loss = _find(name, known)
     params = {}
     for assignment in filter(None, assignments.split(",")):

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._config import get_num_threads, thread_count
+from ._documented import Documented
 from ._exact import ExactSum
 from ._loss import Loss
 from ._metrics import Metric, add_terms
@@ -239,6 +240,8 @@ def evaluate(
 
     from ._sources import open_source
 
+    if isinstance(loss, Documented) and not isinstance(loss, (Loss, Metric)):
+        raise TypeError(f"evaluate: {loss.name} is no mean over rows")
     evaluations = [Evaluation(each, **params) for each in ([loss] if isinstance(loss, (Loss, Metric)) else loss)]
     if not evaluations:
         raise ValueError("evaluate: loss is empty")

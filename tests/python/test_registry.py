@@ -19,7 +19,7 @@ from fusedloss import _core
 from references import NP, REFERENCES
 from references_rows import ROW_REFERENCES
 
-EVERY_LOSS = {loss.name: loss for loss in fl.losses()}
+EVERY_LOSS = dict(sorted(fl.Loss.registry.items()))
 each_loss = pytest.mark.parametrize("loss", EVERY_LOSS.values(), ids=EVERY_LOSS)
 
 
