@@ -1,4 +1,7 @@
 // One entry for the whole family of rows of class scores.
+#include <algorithm>
+#include <vector>
+
 #include "request.hpp"
 
 namespace fusedloss_python {
@@ -7,7 +10,7 @@ namespace {
 namespace rt = fusedloss::runtime;
 using fusedloss::rows_job;
 
-enum divisor { by_rows, by_weights, by_elements };
+enum divisor { by_rows, by_weights, by_elements, by_tasks };
 
 // As RowKernel of _core_kernels.py gives them, in this order.
 struct row_options {
@@ -110,9 +113,17 @@ struct rows_request : request<rows_job> {
         job.ignores = label && !o.ignore_index.is_none();
         job.ignore_index = job.ignores ? py::cast<std::int64_t>(o.ignore_index) : 0;
 
-        // Only a mean over the weights of the labels counts these.
+        // Only a mean over the weights of the labels counts these; thresholds up to a label are counted
+        // alike.
         const double* const class_weight = job.class_weight;
-        if (o.divides != by_weights || !label) job.class_weight = nullptr;
+        std::vector<double> tasks;
+        if (o.divides == by_tasks) {
+            for (std::int64_t y = 0; y < valid_labels; ++y)
+                tasks.push_back(double(std::min(y + 1, job.classes)));
+            job.class_weight = tasks.data();
+        } else if (o.divides != by_weights || !label) {
+            job.class_weight = nullptr;
+        }
         const fusedloss::label_report report =
             without_gil(count, [&] { return rt::check_labels(job, valid_labels, threads); });
         job.class_weight = class_weight;

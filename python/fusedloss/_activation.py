@@ -151,12 +151,13 @@ class Activation(Documented[P]):
             kwargs = {**self._bound, **kwargs}
         threads = thread_count(kwargs.pop("n_threads", None))
         try:
-            kernel, (x,), params, options = self._function(*args, **kwargs)
+            kernel, inputs, params, options = self._function(*args, **kwargs)
         except (TypeError, ValueError) as error:
             if str(error).startswith(self.name):
                 raise
             raise type(error)(f"{self.name}: {error}") from None
-        return (kernel, (as_input(self.name, "input", x),), params, options), threads
+        arrays = tuple(as_input(self.name, name, x) for name, x in zip(kernel.inputs, inputs, strict=True))
+        return (kernel, arrays, params, options), threads
 
     def _run(self, call: Call, want: int, out: Any, threads: int, cotangent: Any = None) -> list[Array]:
         """The value, if wanted, and the gradient, if wanted."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # and what its family takes besides. A plain tuple, because it stands in the path of every call.
 Call: TypeAlias = "tuple[Kernel, tuple[Any, ...], tuple[float, ...], tuple[Any, ...]]"
 
-_DIVISORS = {"rows": 0, "weights": 1, "elements": 2}
+_DIVISORS = {"rows": 0, "weights": 1, "elements": 2, "tasks": 3}
 _HESSIANS = {"exact": 0, "gauss_newton": 1, "upper": 2, "lightgbm": 3, "abs_residual": 4}
 
 
@@ -86,7 +86,8 @@ class RowKernel(Kernel):
     `inputs` have a class axis. `label` is the last argument of the loss: class indices or, for a kernel that takes
     them, probabilities, told apart by their dtype. `weight` has one entry per class. A mean divides by the rows that
     are not ignored ("rows", their class weights aside), by the sum of the class weights of their labels ("weights"; by
-    all rows for probabilities), or by all scores ("elements"); sample weights count in each.
+    all rows for probabilities), by all scores ("elements"), or by the thresholds up to the labels ("tasks"); sample
+    weights count in each.
     """
 
     __slots__ = ()

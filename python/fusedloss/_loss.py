@@ -68,6 +68,7 @@ class Family(NamedTuple):
 
 
 _ELEMENTWISE = Family("elementwise", "elements", "an element", "`{}`", "", "")
+_ORDINAL = Family("ordinal", "elements", "an element", "`{}`", "", _INDEX_ERROR)
 _ROWS = Family("rows", "rows", "a row", "`{}` without its class axis", AXIS, _INDEX_ERROR)
 
 
@@ -434,4 +435,5 @@ class _Enlist:
 
 
 elementwise = _Enlist(_ELEMENTWISE)
+ordinal = _Enlist(_ORDINAL)
 rows = _Enlist(_ROWS)

@@ -9,13 +9,14 @@ from numpy.typing import ArrayLike
 from ._activation import activation
 from ._core_kernels import kernels, row_kernels
 from ._loss import Array, Result
-from ._validation import choice, finite, non_negative, positive
+from ._validation import choice, finite, integer, non_negative, positive
 
 __all__ = [
     "elu",
     "entmax15",
     "exp",
     "gelu",
+    "gumbel_softmax",
     "half_logit",
     "hardsigmoid",
     "hardtanh",
@@ -36,6 +37,7 @@ __all__ = [
     "softsign",
     "sparsemax",
     "tanh",
+    "taylor_softmax",
 ]
 
 
@@ -454,6 +456,56 @@ def logsumexp(input: ArrayLike, *, axis: int | None = None, out: Array | None = 
     {common}
     """
     return row_kernels.logsumexp(input, axis=axis)
+
+
+@activation(aliases=("concrete distribution",))
+def gumbel_softmax(
+    input: ArrayLike, noise: ArrayLike, *, temperature: float = 1.0, axis: int | None = None, out: Array | None = None
+) -> Result:
+    """Softmax of scores with Gumbel noise: a smooth sample of one class.
+
+    Formula: ``softmax((z + noise) / temperature)``.
+    Gradient: ``p * (g - sum(p * g)) / temperature`` for the cotangent ``g``, in `input`.
+    Domain: any real numbers.
+    Source: Jang, Gu and Poole (2017), Categorical reparameterization with Gumbel-softmax.
+
+    Parameters
+    ----------
+    input : array_like
+        Class scores.
+    noise : array_like
+        Standard Gumbel numbers in the shape of `input`, such as ``np.random.default_rng().gumbel(size=...)``: the
+        caller owns the randomness.
+    temperature : float, default 1.0
+        Must be positive and finite; towards 0 the sample becomes a one-hot vector.
+    {axis}
+    {common}
+    """
+    return row_kernels.gumbel_softmax(input, noise, axis=axis, temperature=_temperature(temperature))
+
+
+@activation(aliases=("polynomial softmax",))
+def taylor_softmax(input: ArrayLike, *, order: int = 2, axis: int | None = None, out: Array | None = None) -> Result:
+    """Softmax with a few terms of the exponential series in place of the exponential.
+
+    Formula: ``t_j / sum(t)`` with ``t = sum(z**k / k!)`` for ``k`` from 0 to `order`.
+    Gradient: ``t' / sum(t) * (g - sum(p * g))`` for the cotangent ``g``, with ``t'`` the series of one order less.
+    Domain: any real numbers.
+    Source: de Brebisson and Vincent (2016), An exploration of softmax alternatives belonging to the spherical loss
+        family.
+
+    Parameters
+    ----------
+    input : array_like
+        Class scores.
+    order : int, default 2
+        The highest power, even: the series is positive then. At most 20.
+    {axis}
+    {common}
+    """
+    if integer("order", order) not in range(2, 21, 2):
+        raise ValueError(f"order must be an even number from 2 to 20, got {order!r}")
+    return row_kernels.taylor_softmax(input, axis=axis, order=float(order))
 
 
 @activation(aliases=("sparse softmax", "projection onto the simplex"))

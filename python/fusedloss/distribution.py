@@ -100,7 +100,7 @@ def kl_divergence(
     log-probabilities, element by element and in PyTorch's order, see `kl_div`; for scores, `kl_div_with_logits`.
 
     Formula: ``sum(p * log(p / q))`` with ``0 * log(0) = 0``.
-    Gradient: ``-p / q`` in `q`; none in `p`.
+    Gradient: ``-p / q`` in `q`; ``log(p / q) + 1`` in `p`, 0 where that is 0.
     Domain: probabilities in [0, 1]; infinite where `p` has a class that `q` excludes.
     Source: Kullback and Leibler (1951), On information and sufficiency.
 
@@ -112,7 +112,7 @@ def kl_divergence(
         Predicted probabilities, in the shape of `p`.
     {common}
     """
-    return row_kernels.kl_divergence(q, p, axis=axis)
+    return row_kernels.kl_divergence(p, q, axis=axis)
 
 
 @rows(aliases=("softmax KL divergence", "forward KL"))
@@ -129,7 +129,8 @@ def kl_div_with_logits(
 
     Formula: D(target || softmax(input)) ``= sum(r * log(r / p))`` with ``p = softmax(input)``, ``r = target`` and
         ``0 * log(0) = 0``.
-    Gradient: ``p * sum(r) - r``.
+    Gradient: ``p * sum(r) - r``. In `target` ``log(r / p) + 1``, 0 where that is 0; of a target of scores
+        ``r * (log(r / p) - D)``.
     Domain: any real scores; target probabilities are not negative.
     Source: Kullback and Leibler (1951), On information and sufficiency.
 
@@ -159,8 +160,9 @@ def reverse_kl_div_with_logits(
     """Kullback-Leibler divergence of the softmax of scores from target probabilities.
 
     Formula: D(softmax(input) || target) ``= R = sum(p * log(p / r))`` with ``p = softmax(input)``, ``r = target``.
-    Gradient: ``p * (log(p / r) - R)``.
-    Domain: any real scores; target probabilities are positive: 0 where the prediction is not makes the loss infinite.
+    Gradient: ``p * (log(p / r) - R)``; ``-p / r`` in `target`, ``r - p`` if that holds scores.
+    Domain: any real scores; target probabilities are positive: 0 where the prediction is not makes the loss infinite,
+        and its gradient infinite, too, upwards at such classes and downwards at the others.
     Source: Kullback and Leibler (1951), On information and sufficiency.
 
     Parameters
@@ -190,7 +192,7 @@ def distillation_loss(
 
     Formula: ``T**2 * sum(r * log(r / p))`` with ``p = softmax(input / T)``, ``r = softmax(target / T)`` and
         ``T = temperature``.
-    Gradient: ``T * (p - r)``; none in the teacher's scores.
+    Gradient: ``T * (p - r)``; in the teacher's scores ``T * r * (log(r / p) - D)`` with ``D = sum(r * log(r / p))``.
     Domain: any real scores.
     Source: Hinton et al. (2015), Distilling the knowledge in a neural network.
 
@@ -227,7 +229,8 @@ def jensen_shannon_divergence(
 
     Formula: ``sum(beta * r * log(r / m) + (1 - beta) * p * log(p / m))`` with ``m = beta * r + (1 - beta) * p``,
         ``p = softmax(input)`` and ``r = target``; D(r || p) for ``beta = 0`` and D(p || r) for ``beta = 1``.
-    Gradient: ``d - p * sum(d)`` with ``d = (1 - beta) * p * log(p / m)``; in probabilities ``d / p``.
+    Gradient: ``d - p * sum(d)`` with ``d = (1 - beta) * p * log(p / m)``; in probabilities ``d / p``, 0 at a
+        probability of 0. In `target` the same with ``r`` for ``p`` and ``beta`` for ``1 - beta``.
     Domain: any real scores; probabilities in [0, 1], 0 included.
     Source: Lin (1991), Divergence measures based on the Shannon entropy; the limits: Agarwal et al. (2024), On-policy
         distillation of language models.
@@ -267,6 +270,7 @@ def jeffreys_divergence(
 
     Formula: ``sum((p - r) * log(p / r))`` with ``p = softmax(input)`` and ``r = target``.
     Gradient: ``p - r + p * (log(p / r) - sum(p * log(p / r)))``; in probabilities ``log(p / r) + 1 - r / p``.
+        In `target` the same with ``p`` and ``r`` exchanged.
     Domain: any real scores; probabilities are positive: 0 in one of the two only makes the loss infinite.
     Source: Jeffreys (1946), An invariant form for the prior probability in estimation problems.
 
@@ -300,6 +304,7 @@ def total_variation_distance(
 
     Formula: ``sum(|p - r|) / 2`` with ``p = softmax(input)`` and ``r = target``.
     Gradient: ``p * (s - sum(p * s))`` with ``s = sign(p - r) / 2``, 0 where they are equal; in probabilities ``s``.
+        In `target` the same with ``p`` and ``r`` exchanged.
     Domain: any real scores; probabilities in [0, 1].
     Source: Jordan (1881), Sur la serie de Fourier.
 
@@ -334,6 +339,7 @@ def hellinger_distance(
     Formula: ``sum((sqrt(p) - sqrt(r))**2) / 2`` with ``p = softmax(input)`` and ``r = target``, which is
         ``1 - sum(sqrt(p * r))``.
     Gradient: ``p * sum(b) / 2 - b / 2`` with ``b = sqrt(p * r)``; in probabilities ``(1 - sqrt(r / p)) / 2``.
+        In `target` the same with ``p`` and ``r`` exchanged.
     Domain: any real scores; probabilities in [0, 1].
     Source: Hellinger (1909), Neue Begruendung der Theorie quadratischer Formen.
 
@@ -370,7 +376,9 @@ def bhattacharyya_distance(
 
     Formula: ``-log(B)`` with ``B = sum(sqrt(p * r))``, ``p = softmax(input)`` and ``r = target``.
     Gradient: ``(p - sqrt(p * r) / B) / 2``; in probabilities ``-sqrt(r / p) / (2 * B)``.
-    Domain: any real scores; probabilities in [0, 1].
+        In `target` the same with ``p`` and ``r`` exchanged.
+    Domain: any real scores; probabilities in [0, 1]. Infinite where no class has both; the gradient in scores then
+        takes ``1 / C`` for ``sqrt(p * r) / B``.
     Source: Bhattacharyya (1943), On a measure of divergence between two statistical populations.
 
     Parameters
@@ -404,8 +412,10 @@ def renyi_divergence(
 
     Formula: ``log(S) / (alpha - 1)`` with ``S = sum(s)``, ``s = r**alpha * p**(1 - alpha)``, ``p = softmax(input)`` and
         ``r = target``; D(r || p) for ``alpha = 1``.
-    Gradient: ``p - s / S``; in probabilities ``-s / (S * p)``.
-    Domain: any real scores; probabilities in [0, 1].
+    Gradient: ``p - s / S``; in probabilities ``-s / (S * p)``. In `target` ``(r - s / S) * a`` or ``-s / (S * r) * a``
+        with ``a = alpha / (1 - alpha)``.
+    Domain: any real scores; probabilities in [0, 1]. Infinite where ``S`` is; the gradient in scores then takes equal
+        shares ``s / S`` of the classes that make it so.
     Source: Renyi (1961), On measures of entropy and information.
 
     Parameters
@@ -444,7 +454,8 @@ def alpha_divergence(
 
     Formula: ``(1 - S) / (alpha * (1 - alpha))`` with ``S = sum(s)``, ``s = r**alpha * p**(1 - alpha)``,
         ``p = softmax(input)`` and ``r = target``; D(r || p) for ``alpha = 1`` and D(p || r) for ``alpha = 0``.
-    Gradient: ``(S * p - s) / alpha``; in probabilities ``-s / (alpha * p)``.
+    Gradient: ``(S * p - s) / alpha``; in probabilities ``-s / (alpha * p)``. In `target` the same with ``r`` for ``p``
+        and ``1 - alpha`` for ``alpha``.
     Domain: any real scores; probabilities in [0, 1].
     Source: Amari (1985), Differential-geometrical methods in statistics.
 

@@ -176,7 +176,7 @@ def categorical_cross_entropy(
     """Cross entropy of class probabilities; for scores see `cross_entropy`.
 
     Formula: ``-sum(q * log(p))`` with ``p = input``, ``q`` the target probabilities and ``0 * log(0) = 0``.
-    Gradient: ``-q / p``; with `renormalize` plus ``sum(q) / sum(p)``.
+    Gradient: ``-q / p``; with `renormalize` plus ``sum(q) / sum(p)``. In target probabilities ``-log(p)``.
     Domain: probabilities in [0, 1]; infinite where a target has probability 0.
     Source: Good (1952), Rational decisions.
 
@@ -229,7 +229,8 @@ def softmax_focal_loss(
     Formula: ``-alpha[y] * (1 - p[y])**gamma * log(p[y])`` with ``p = softmax(input)`` and ``y = target``; for target
         probabilities the sum of that over the classes, weighted by them.
     Gradient: ``phi' * ([j == y] - p[j])`` with
-        ``phi' = alpha[y] * (1 - p[y])**(gamma - 1) * (gamma * p[y] * log(p[y]) - (1 - p[y]))``.
+        ``phi' = alpha[y] * (1 - p[y])**(gamma - 1) * (gamma * p[y] * log(p[y]) - (1 - p[y]))``. In target
+        probabilities the loss of each class.
     Hessian: ``phi'' * ([j == y] - p[j])**2 - phi' * p[j] * (1 - p[j])``, negative in places; "gauss_newton" leaves the
         first term out.
     Domain: any real scores, minus infinity for excluded classes.
@@ -306,7 +307,8 @@ def poly1_cross_entropy(
 
     Formula: ``-log(p[y]) + epsilon * (1 - p[y])`` with ``p = softmax(input)`` and ``y = target``; for target
         probabilities the sum of that over the classes, weighted by them.
-    Gradient: ``(1 + epsilon * p[y]) * (p[j] - [j == y])``.
+    Gradient: ``(1 + epsilon * p[y]) * (p[j] - [j == y])``. In target
+        probabilities the loss of each class.
     Hessian: ``(1 + epsilon * p[y]) * p[j] * (1 - p[j]) - epsilon * p[y] * ([j == y] - p[j])**2``.
     Domain: any real scores, minus infinity for excluded classes.
     Source: Leng et al. (2022), PolyLoss: a polynomial expansion perspective of classification loss functions.
@@ -343,6 +345,7 @@ def poly_cross_entropy(
     Formula: ``-log(p[y]) + sum_k epsilon[k - 1] * (1 - p[y])**k`` with ``p = softmax(input)`` and ``y = target``; for
         target probabilities the sum of that over the classes, weighted by them.
     Gradient: ``phi' * ([j == y] - p[j])`` with ``phi' = -1 - p[y] * sum_k k * epsilon[k - 1] * (1 - p[y])**(k - 1)``.
+        In target probabilities the loss of each class.
     Hessian: ``phi'' * ([j == y] - p[j])**2 - phi' * p[j] * (1 - p[j])``, negative in places.
     Domain: any real scores, minus infinity for excluded classes.
     Source: Leng et al. (2022), PolyLoss: a polynomial expansion perspective of classification loss functions.
@@ -381,7 +384,8 @@ def generalized_cross_entropy(
 
     Formula: ``(1 - p[y]**q) / q`` with ``p = softmax(input)`` and ``y = target``; for target probabilities the sum of
         that over the classes, weighted by them.
-    Gradient: ``p[y]**q * (p[j] - [j == y])``.
+    Gradient: ``p[y]**q * (p[j] - [j == y])``. In target
+        probabilities the loss of each class.
     Hessian: ``p[y]**q * (p[j] * (1 - p[j]) - q * ([j == y] - p[j])**2)``, negative in places.
     Domain: any real scores, minus infinity for excluded classes.
     Source: Zhang and Sabuncu (2018), Generalized cross entropy loss for training deep neural networks with noisy
@@ -423,7 +427,8 @@ def symmetric_cross_entropy(
 
     Formula: ``-alpha * log(p[y]) - beta * log_zero * (1 - p[y])`` with ``p = softmax(input)`` and ``y = target``; for
         target probabilities the sum of that over the classes, weighted by them.
-    Gradient: ``(alpha - beta * log_zero * p[y]) * (p[j] - [j == y])``.
+    Gradient: ``(alpha - beta * log_zero * p[y]) * (p[j] - [j == y])``. In target
+        probabilities the loss of each class.
     Hessian: ``(alpha + b * p[y]) * p[j] * (1 - p[j]) - b * p[y] * ([j == y] - p[j])**2`` with ``b = -beta * log_zero``.
     Domain: any real scores, minus infinity for excluded classes.
     Source: Wang et al. (2019), Symmetric cross entropy for robust learning with noisy labels.
@@ -637,14 +642,17 @@ def brier_loss(
     target: ArrayLike,
     *,
     ignore_index: int = -100,
+    hessian: str = "exact",
     axis: int | None = None,
     sample_weight: ArrayLike | None = None,
     reduction: str = "mean",
 ) -> Result:
     """Brier score: squared error of the softmax of scores, summed over the classes.
 
-    Formula: ``sum((p - [j == y])**2)`` with ``p = softmax(input)`` and ``y = target``.
-    Gradient: ``2 * p * (e - sum(p * e))`` with ``e = p - [j == y]``.
+    Formula: ``sum((p - q)**2)`` with ``p = softmax(input)`` and ``q`` the target probabilities (1 at a class index).
+    Gradient: ``2 * p * (e - sum(p * e))`` with ``e = p - q``; ``-2 * e`` in target probabilities.
+    Hessian: ``2 * p * ((1 - p) * f + p * (s - f))`` with ``f = e - sum(p * e)`` and ``s = 1 - 2 * p + sum(p**2)``,
+        negative in places; ``2 * p**2 * s`` for "gauss_newton".
     Domain: any real scores, minus infinity for excluded classes.
     Source: Brier (1950), Verification of forecasts expressed in terms of probability.
 
@@ -653,12 +661,19 @@ def brier_loss(
     input : array_like
         Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
     target : array_like
-        Class indices in the shape of `input` without the class axis.
+        Class indices of an integer dtype, in the shape of `input` without the class axis; or class probabilities of a
+        floating dtype in the shape of `input`.
     ignore_index : int, default -100
         Rows with this class index count for nothing.
+    hessian : {"exact", "gauss_newton"}, default "exact"
+        What `grad_and_hess` gives: the true diagonal, or one without the second derivatives of ``p``, which is never
+        negative.
     {common}
     """
-    return row_kernels.brier(input, label=target, axis=axis, ignore_index=ignore_index)
+    mode = choice("hessian", hessian, ("exact", "gauss_newton"))
+    return row_kernels.brier(
+        input, label=target, axis=axis, ignore_index=ignore_index, gauss_newton=float(mode == "gauss_newton")
+    )
 
 
 @rows(aliases=("CE minus beta times entropy", "Pereyra's confidence penalty"))
@@ -712,7 +727,8 @@ def dino_loss(
 
     Formula: ``-sum(r * log(p))`` with ``p = softmax(input / student_temperature)`` and
         ``r = softmax((target - center) / teacher_temperature)``.
-    Gradient: ``(p - r) / student_temperature``; none in the teacher's scores.
+    Gradient: ``(p - r) / student_temperature``; in the teacher's scores ``r * (D - log(p)) / teacher_temperature`` with
+        ``D = sum(r * log(p))``.
     Domain: any real scores.
     Source: Caron et al. (2021), Emerging properties in self-supervised vision transformers.
 

@@ -75,6 +75,7 @@ def multilabel_soft_margin_loss(
 
     Formula: ``sum(weight[c] * (t * softplus(-z) + (1 - t) * softplus(z))) / C`` with ``z = input`` and ``t = target``.
     Gradient: ``weight[c] * ((1 - t) * sigmoid(z) - t * sigmoid(-z)) / C``.
+    Hessian: ``weight[c] * sigmoid(z) * sigmoid(-z) / C``.
     Domain: any real scores; `target` in [0, 1].
     Source: Cox (1958), The regression analysis of binary sequences.
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ._core_kernels import kernels, row_kernels
-from ._loss import Array, Result, elementwise, rows
-from ._validation import as_input
+from ._loss import Result, elementwise, ordinal, rows
+from ._thresholds import threshold_kernel
 
-__all__ = ["class_thresholds", "coral_loss", "corn_loss", "cumulative_link_loss", "ranked_probability_score"]
+__all__ = [
+    "coral_loss",
+    "corn_loss",
+    "cumulative_link_loss",
+    "logistic_interval_loss",
+    "ranked_probability_score",
+]
 
 
 @rows(aliases=("CORAL", "consistent rank logits"))
@@ -27,6 +32,7 @@ def coral_loss(
 
     Formula: ``sum(weight[k] * softplus(s * z[k]))`` with ``z = input``, ``s = -1`` where ``target > k``, else 1.
     Gradient: ``weight[k] * s * sigmoid(s * z[k])``.
+    Hessian: ``weight[k] * sigmoid(z[k]) * sigmoid(-z[k])``.
     Domain: any real scores.
     Source: Cao et al. (2020), Rank consistent ordinal regression for neural networks.
 
@@ -62,6 +68,7 @@ def corn_loss(
     Formula: ``sum(weight[k] * softplus(s * z[k]))`` over ``k <= target``, with ``z = input``, ``s = -1`` where
         ``target > k``, else 1.
     Gradient: ``weight[k] * s * sigmoid(s * z[k])`` for ``k <= target``, else 0.
+    Hessian: ``weight[k] * sigmoid(z[k]) * sigmoid(-z[k])`` for ``k <= target``, else 0.
     Domain: any real scores.
     Source: Shi et al. (2023), Deep neural networks for rank-consistent ordinal regression based on conditional
         probabilities.
@@ -81,10 +88,12 @@ def corn_loss(
 
     Notes
     -----
-    The authors' code divides the sum by the number of pairs of a row and a threshold that count; the mean here divides
-    by the number of rows.
+    As in the paper the mean divides by the number of pairs of a row and a threshold that count: ``target + 1`` for a
+    row, and one less for the last class.
     """
-    return row_kernels.coral(input, label=target, axis=axis, weight=weight, ignore_index=ignore_index, conditional=1.0)
+    return row_kernels.coral(
+        input, label=target, axis=axis, weight=weight, ignore_index=ignore_index, divisor="tasks", conditional=1.0
+    )
 
 
 @rows(aliases=("RPS", "squared earth mover's distance", "EMD squared"))
@@ -99,8 +108,9 @@ def ranked_probability_score(
 ) -> Result:
     """Ranked probability score: squared error of the cumulative softmax of scores.
 
-    Formula: ``sum(d**2)`` with ``d = cumsum(p - [j == y])``, ``p = softmax(input)`` and ``y = target``.
-    Gradient: ``p * (a - sum(p * a))`` with ``a[j] = 2 * sum(d[k])`` over ``k >= j``.
+    Formula: ``sum(d**2)`` with ``d = cumsum(p - q)``, ``p = softmax(input)`` and ``q`` the target probabilities (1 at a
+        class index).
+    Gradient: ``p * (a - sum(p * a))`` with ``a[j] = 2 * sum(d[k])`` over ``k >= j``; ``-a`` in target probabilities.
     Domain: any real scores, minus infinity for excluded classes.
     Source: Epstein (1969), A scoring system for probability forecasts of ranked categories.
 
@@ -109,7 +119,8 @@ def ranked_probability_score(
     input : array_like
         Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
     target : array_like
-        Class indices in the shape of `input` without the class axis.
+        Class indices of an integer dtype, in the shape of `input` without the class axis; or class probabilities of a
+        floating dtype in the shape of `input`.
     ignore_index : int, default -100
         Rows with this class index count for nothing.
     {common}
@@ -117,11 +128,49 @@ def ranked_probability_score(
     return row_kernels.ranked_probability_score(input, label=target, axis=axis, ignore_index=ignore_index)
 
 
-@elementwise(
-    trains=("input", "lower", "upper"),
+@ordinal(
+    trains=("input", "thresholds"),
     aliases=("proportional odds", "cumulative logit", "ordered logit", "threshold model"),
 )
 def cumulative_link_loss(
+    input: ArrayLike,
+    thresholds: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Cumulative link loss: negative log-probability of a class that thresholds cut out of a logistic variable.
+
+    Formula: ``-log(sigmoid(upper - x) - sigmoid(lower - x))`` with ``x = input``, ``lower`` and ``upper`` the
+        thresholds around the class, infinite at the ends; computed without that difference.
+    Gradient: ``sigmoid(x - upper) - sigmoid(lower - x)`` in `input`; in a threshold the sum over the elements
+        of ``-sigmoid(x - t) - 1 / expm1(t - lower)`` of the class below it and ``sigmoid(t - x) + 1 / expm1(upper - t)``
+        of the class above.
+    Hessian: ``s(lower - x) + s(upper - x)`` with ``s(z) = sigmoid(z) * sigmoid(-z)``.
+    Domain: any real `input`.
+    Source: McCullagh (1980), Regression models for ordinal data.
+
+    Parameters
+    ----------
+    input : array_like
+        Predictions on one scale for all classes, any shape.
+    thresholds : array_like
+        What separates the classes, ascending: one less than there are classes.
+    target : array_like
+        Class indices of an integer dtype, broadcast to the shape of `input`.
+    {common}
+
+    Notes
+    -----
+    For `thresholds` that are trained without a constraint, train the first of them and the logarithms of the gaps. For
+    bounds that differ from sample to sample see `logistic_interval_loss`.
+    """
+    return threshold_kernel(input, thresholds, target)
+
+
+@elementwise(trains=("input", "lower", "upper"), aliases=("interval-censored logistic likelihood",))
+def logistic_interval_loss(
     input: ArrayLike,
     lower: ArrayLike,
     upper: ArrayLike,
@@ -129,63 +178,23 @@ def cumulative_link_loss(
     sample_weight: ArrayLike | None = None,
     reduction: str = "mean",
 ) -> Result:
-    """Cumulative link loss: negative log-probability that a logistic variable lies between two thresholds.
+    """Negative log-probability that a logistic variable lies between two bounds.
 
     Formula: ``-log(sigmoid(upper - x) - sigmoid(lower - x))`` with ``x = input``, computed without that difference.
     Gradient: ``sigmoid(x - upper) - sigmoid(lower - x)`` in `input`; ``sigmoid(lower - x) + 1 / expm1(upper - lower)``
         in `lower` and ``-sigmoid(x - upper) - 1 / expm1(upper - lower)`` in `upper`.
     Hessian: ``s(lower - x) + s(upper - x)`` with ``s(z) = sigmoid(z) * sigmoid(-z)``.
-    Domain: any real `input`; `lower` less than `upper`, infinite at the ends. Infinite where they are equal.
-    Source: McCullagh (1980), Regression models for ordinal data.
+    Domain: any real `input`; `lower` less than `upper`, infinite where there is no bound. The loss is infinite
+        where they are equal.
+    Source: McCullagh (1980), Regression models for ordinal data; for intervals Stewart (1983), On least squares
+        estimation when the dependent variable is grouped.
 
     Parameters
     ----------
     input : array_like
-        Predictions on one scale for all classes, any shape.
+        Predictions, any shape.
     lower, upper : array_like
-        Thresholds around the class of each element, broadcast to the shape of `input`; see `class_thresholds`.
+        The bounds, broadcast to the shape of `input`.
     {common}
     """
     return kernels.cumulative_link(input, lower, upper)
-
-
-def class_thresholds(thresholds: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
-    """The thresholds around the class of each element, for `cumulative_link_loss`.
-
-    Gradients of the thresholds are the sums of those of their copies:
-    ``np.bincount(target, lower_grad)[1:] + np.bincount(target, upper_grad)[:-1]`` if every class occurs.
-
-    Parameters
-    ----------
-    thresholds : array_like
-        What separates the classes, ascending: one less than there are classes.
-    target : array_like
-        Class indices, any shape.
-
-    Returns
-    -------
-    lower, upper : ndarray
-        In the shape of `target` and the dtype of `thresholds`; infinite below the first class and above the last.
-
-    Raises
-    ------
-    ValueError
-        If the thresholds do not ascend.
-    IndexError
-        If a class index is out of range.
-    TypeError
-        If an argument is not a real array on the CPU, or `target` not of an integer dtype.
-    """
-    inner = np.asarray(as_input("class_thresholds", "thresholds", thresholds))
-    label = np.asarray(as_input("class_thresholds", "target", target))
-    if inner.ndim != 1 or not (inner[1:] > inner[:-1]).all():
-        raise ValueError("class_thresholds: thresholds must be one-dimensional and ascend")
-    if label.dtype.kind not in "iu":
-        raise TypeError(f"class_thresholds: target has dtype {label.dtype}, expected an integer dtype")
-    wrong = (label < 0) | (label > inner.size)
-    if wrong.any():
-        at = tuple(int(k) for k in np.argwhere(wrong)[0])
-        raise IndexError(f"class_thresholds: target{list(at)} = {label[at]} is not in [0, {inner.size + 1})")
-    dtype = inner.dtype if inner.dtype.kind not in "iub" else np.dtype(np.float64)
-    edges = np.concatenate([[-np.inf], inner, [np.inf]]).astype(dtype)
-    return edges[label], edges[label.astype(np.int64) + 1]

@@ -16,8 +16,7 @@ from references_rows import PLAIN, ROW_REFERENCES
 Array = np.ndarray
 Arrays = Mapping[str, Array]
 
-# kl_divergence(p, q) has arguments of its own names; everybody else takes (input, target).
-ROW_LOSSES = {loss.name: loss for loss in fl.losses() if loss.family == "rows" and loss.name != "kl_divergence"}
+ROW_LOSSES = {loss.name: loss for loss in fl.losses() if loss.family == "rows"}
 ROW_CASES_ENLISTED = tuple(case for case in ROW_CASES if case.loss in ROW_LOSSES)
 
 
@@ -61,9 +60,14 @@ def differentiable(case: RowCase) -> tuple[str, ...]:
     return tuple(key for key in named if not (case.indexed and key == "target"))
 
 
+def first_of(arrays: Arrays) -> Array:
+    """The array whose shape all others go by."""
+    return next(iter(arrays.values()))
+
+
 def classes_of(arrays: Arrays, axis: int = -1) -> int:
     """The number of classes of arrays with their classes along an axis."""
-    return arrays["input"].shape[axis]
+    return first_of(arrays).shape[axis]
 
 
 def reference(case: RowCase, arrays: Arrays, m: Any = PLAIN) -> Reference:
@@ -111,6 +115,6 @@ def everything(case: RowCase, arrays: Arrays, **options: Any) -> dict[str, Any]:
 def moved(case: RowCase, arrays: Arrays, axis: int, lay: Any = lambda x: x) -> dict[str, Array]:
     """Arrays with the class axis elsewhere, laid out anew."""
     return {
-        key: lay(array if array.ndim < arrays["input"].ndim else np.moveaxis(array, -1, axis))
+        key: lay(array if array.ndim < first_of(arrays).ndim else np.moveaxis(array, -1, axis))
         for key, array in arrays.items()
     }

@@ -684,7 +684,7 @@ def _cases() -> Iterator[Case]:
             apart = np.where(high > low, high, low + abs(low) / 4 + 1)
         return input, np.where(np.isnan(lower), lower, low), np.where(np.isnan(upper), upper, apart)
 
-    yield from on("cumulative_link_loss", {"input": REAL, "lower": REAL, "upper": REAL}, link=ascending)
+    yield from on("logistic_interval_loss", {"input": REAL, "lower": REAL, "upper": REAL}, link=ascending)
 
 
 CASES: tuple[Case, ...] = tuple(_cases())

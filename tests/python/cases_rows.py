@@ -140,14 +140,17 @@ class RowCase:
     params: Mapping[str, Any] = field(default_factory=dict)
     kinks: Kinks | None = None
     """Expressions ``[N, ...]`` that change sign where the loss has a kink, from the arguments and parameters."""
-    poison: bool = True
-    """Whether any NaN among the scores makes the loss of its row NaN."""
 
     def __str__(self) -> str:
         target = self.arguments.get("target")
         kinds = {Labels: "index", Simplex: "dense", Scores: "scores"}
         shown = [f"{key}={value}" for key, value in self.params.items()]
         return "-".join([self.loss, *([kinds[type(target)]] if type(target) in kinds else []), *shown])
+
+    @property
+    def first(self) -> str:
+        """The name of the argument whose shape all others go by."""
+        return next(iter(self.arguments))
 
     @property
     def indexed(self) -> bool:
@@ -251,13 +254,12 @@ def _row_cases() -> Iterator[RowCase]:
 
     log_probabilities = {"input": Simplex(0.1, logarithmic=True), "target": label}
     for params in ({}, {"weight": weight}, {"ignore_index": 0}):
-        yield RowCase("nll_loss", log_probabilities, params, poison=False)
+        yield RowCase("nll_loss", log_probabilities, params)
     probabilities = {"input": Simplex(0.1), "target": label}
     for target in (label, dense):
         for params in ({}, {"renormalize": True}):
-            renormalised = bool(params) or target is dense
-            yield RowCase("categorical_cross_entropy", {**probabilities, "target": target}, params, poison=renormalised)
-    yield RowCase("categorical_cross_entropy", probabilities, {"ignore_index": 0}, poison=False)
+            yield RowCase("categorical_cross_entropy", {**probabilities, "target": target}, params)
+    yield RowCase("categorical_cross_entropy", probabilities, {"ignore_index": 0})
 
     for gamma in (2.0, 0.0, 0.5, 1.0, 3.0):
         yield RowCase("softmax_focal_loss", index, {"gamma": gamma})
@@ -290,6 +292,7 @@ def _row_cases() -> Iterator[RowCase]:
         yield RowCase("selected_log_prob", index, params)
     for params in ({}, {"ignore_index": 1}):
         yield RowCase("brier_loss", index, params)
+        yield RowCase("brier_loss", index, {**params, "hessian": "gauss_newton"})
         yield RowCase("confidence_penalty_loss", index, params)
         yield RowCase("sparsemax_loss", {"input": Scores(1.0), "target": label}, params)
         yield RowCase("entmax15_loss", {"input": Scores(1.0), "target": label}, params)
@@ -301,6 +304,10 @@ def _row_cases() -> Iterator[RowCase]:
             params,
             lambda input, target, **_: _categorical_hinge_kinks(input, target),
         )
+    for arguments in (soft, {"input": Scores(), "target": Simplex()}):
+        yield RowCase("brier_loss", arguments)
+        yield RowCase("ranked_probability_score", arguments)
+    yield RowCase("brier_loss", soft, {"hessian": "gauss_newton"})
     yield RowCase("confidence_penalty_loss", index, {"beta": 0.5})
     pair = {"input": Scores(), "target": Scores(limit=100.0)}
     teacher = {"student_temperature": 0.5, "teacher_temperature": 0.25}
@@ -323,6 +330,7 @@ def _row_cases() -> Iterator[RowCase]:
     yield RowCase("evidential_dirichlet_loss", {"input": Scores(limit=1e4), "target": label}, {"ignore_index": 0})
 
     both = {"input": Simplex(0.1), "target": dense}
+    yield RowCase("kl_divergence", {"p": Simplex(0.1), "q": dense})
     for name in ("kl_div_with_logits", "reverse_kl_div_with_logits"):
         yield RowCase(name, soft)
         yield RowCase(name, pair, {"log_target": True})

@@ -1700,7 +1700,7 @@ def grpo_loss(
 
 
 @reference
-def cumulative_link_loss(m, input, lower, upper):
+def logistic_interval_loss(m, input, lower, upper):
     a, b, width = lower - input, upper - input, upper - lower
     # sigmoid(b) - sigmoid(a), without the difference.
     p = m.sigmoid(b) * m.sigmoid(-a) * -m.expm1(-width)

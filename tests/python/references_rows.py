@@ -84,7 +84,7 @@ def row_reference(function: Callable[..., Reference]) -> Callable[..., Reference
 
     @functools.wraps(function)
     def lifting(m: Any, **named: Any) -> Reference:
-        mode = named.pop("hessian", "exact")
+        mode = "exact" if "hessian" in defaults else named.pop("hessian", "exact")
         ignored = None
         if "ignore_index" in defaults:
             skip = named.pop("ignore_index", -100)
@@ -204,6 +204,11 @@ def _dense(m: Any, target: Array, classes: int) -> Array:
     return target
 
 
+def _of_dense(target: Array, grad: Array) -> dict[str, Array]:
+    """The gradient in the target, which class indices do not have."""
+    return {} if target.dtype.kind in "iub" else {"target": grad}
+
+
 def _of_log_prob(
     m: Any, z: Array, target: Array, value: Any, slope: Any, curvature: Any, factor: Any = 1.0
 ) -> Reference:
@@ -215,7 +220,9 @@ def _of_log_prob(
     if target.dtype.kind not in "iub":
         part, pull = factor * _times(m, target, value(lp)), factor * _times(m, target, slope(lp))
         grad, size = pull - p * _column(_sum(pull)), abs(pull) + p * _column(_sum(abs(pull)))
-        return Reference(_sum(part), {"input": grad}, None, _sum(abs(part)), {"input": size})
+        each = factor * value(lp)
+        grads, sizes = {"input": grad, "target": each}, {"input": size, "target": abs(each)}
+        return Reference(_sum(part), grads, None, _sum(abs(part)), sizes)
     u = _pick(m, lp, target)
     factor = factor if np.ndim(factor) == 0 else factor[target]
     onehot = _dense(m, target, z.shape[-1])
@@ -266,7 +273,7 @@ def cross_entropy(m, input, target, *, weight=None, ignore_index=-100, label_smo
     second_size = p * (1 - p) * (total + abs(height)) + 2 * z_loss * p**2
     return Reference(
         -_sum(_times(m, smoothed, lp)) + z_loss * lse**2,
-        {"input": inner * bend} | ({} if target.dtype.kind in "iub" else {"target": -(1 - label_smoothing) * w * lp}),
+        {"input": inner * bend} | _of_dense(target, -(1 - label_smoothing) * w * lp),
         second * bend**2 + inner * curve,
         None,
         {} if exact else {"input": size * bend},
@@ -295,7 +302,10 @@ def categorical_cross_entropy(m, input, target, *, renormalize=False, ignore_ind
     grad = -_times(m, q, 1 / _where(m, q == 0, 1.0, input))
     pull = _column(_sum(q) / total) if renormalize else m.array(0.0)
     size = _sum(abs(terms)) + abs(spread)
-    return Reference(_sum(terms) + spread, {"input": grad + pull}, None, size, {"input": abs(grad) + pull})
+    share = m.log(_column(total)) if renormalize else m.array(0.0)
+    grads = {"input": grad + pull} | _of_dense(target, share - m.log(input))
+    sizes = {"input": abs(grad) + pull, "target": abs(share) + abs(m.log(input))}
+    return Reference(_sum(terms) + spread, grads, None, size, sizes)
 
 
 @row_reference
@@ -345,8 +355,8 @@ def poly_cross_entropy(m, input, target, *, epsilon=(2.0,), ignore_index=-100, s
     if all(e >= 0 for e in epsilon):
         return result
     absolute = poly_cross_entropy.__wrapped__(m, input, target, epsilon=tuple(map(abs, epsilon)), scale=scale)
-    size = absolute.grad_scales.get("input", abs(absolute.grads["input"]))
-    return Reference(result.value, result.grads, result.hess, absolute.value, {"input": size}, absolute.hess_scale)
+    sizes = {key: absolute.grad_scales.get(key, abs(grad)) for key, grad in absolute.grads.items()}
+    return Reference(result.value, result.grads, result.hess, absolute.value, sizes, absolute.hess_scale)
 
 
 @row_reference
@@ -393,11 +403,21 @@ def selected_log_prob(m, input, target, *, temperature=1.0, ignore_index=-100):
 
 
 @row_reference
-def brier_loss(m, input, target, *, ignore_index=-100):
+def brier_loss(m, input, target, *, ignore_index=-100, hessian="exact"):
     p, _, _ = _log_softmax(m, input)
-    e = p - _dense(m, target, input.shape[-1])
-    grad, size = _through_softmax(p, 2 * e)
-    return Reference(_sum(e**2), {"input": grad}, None, None, {"input": size})
+    q = _dense(m, target, input.shape[-1])
+    e = p - q
+    e_size = abs(e) if target.dtype.kind in "iub" else p + q
+    (grad, _), (_, size) = _through_softmax(p, 2 * e), _through_softmax(p, 2 * e_size)
+    rest, square = 1 - p, _column(_sum(p**2))
+    own, own_size = rest**2 + square - p**2, rest**2 + square + p**2
+    shifted, shifted_size = e - _column(_sum(p * e)), e_size + _column(_sum(p * e_size))
+    if hessian == "exact":
+        hess, hess_size = rest * shifted + p * (own - shifted), rest * shifted_size + p * (own_size + shifted_size)
+    else:
+        hess, hess_size = p * own, p * own_size
+    grads, sizes = {"input": grad} | _of_dense(target, -2 * e), {"input": size, "target": 2 * e_size}
+    return Reference(_sum(e**2), grads, 2 * p * hess, _sum(abs(e) * e_size), sizes, 2 * p * hess_size)
 
 
 @row_reference
@@ -405,15 +425,21 @@ def dino_loss(m, input, target, *, student_temperature=0.1, teacher_temperature=
     shifted = target if center is None else target - center
     q, _, _ = _log_softmax(m, shifted / teacher_temperature)
     result = cross_entropy.__wrapped__(m, input / student_temperature, q)
-    scale = {"input": result.grad_scales["input"] / student_temperature}
-    return Reference(result.value, {"input": result.grads["input"] / student_temperature}, None, None, scale)
+    pull, pull_size = _through_softmax(q, result.grads["target"])
+    grads = {"input": result.grads["input"] / student_temperature, "target": pull / teacher_temperature}
+    scales = {
+        "input": result.grad_scales["input"] / student_temperature,
+        "target": pull_size / teacher_temperature,
+    }
+    return Reference(result.value, grads, None, None, scales)
 
 
 @row_reference
 def softmax_entropy(m, input, *, log_input=True):
     p, lp = _distribution(m, input, log_input)
     value = -_sum(_times(m, p, lp))
-    return _divergence(m, input, log_input, p, value, -lp - 1, abs(value), abs(lp) + 1)
+    grad, size = _pulled(m, log_input, p, -lp - 1, abs(lp) + 1)
+    return Reference(value, {"input": grad}, None, abs(value), {"input": size})
 
 
 @row_reference
@@ -592,20 +618,42 @@ def _distribution(m: Any, x: Array, logarithmic: bool) -> tuple[Array, Array]:
     return _log_softmax(m, x)[:2] if logarithmic else (x, m.log(x))
 
 
-def _divergence(m, input, log_input, p, value, slope, value_size, slope_size) -> Reference:
-    """From the derivative in the probabilities to that in the argument."""
-    if not log_input:
-        return Reference(value, {"input": slope}, None, value_size, {"input": slope_size})
-    mean, mean_size = _column(_sum(_times(m, p, slope))), _column(_sum(_times(m, p, slope_size)))
-    grad, size = _times(m, p, slope - mean), _times(m, p, slope_size + mean_size)
-    return Reference(value, {"input": grad}, None, value_size, {"input": size})
+def _pulled(m: Any, logarithmic: bool, p: Array, slope: Array, size: Array) -> tuple[Array, Array]:
+    """From the derivative in the probabilities to that in the argument, and its scale."""
+    if not logarithmic:
+        return slope, size
+    mean, mean_size = _column(_sum(_times(m, p, slope))), _column(_sum(_times(m, p, size)))
+    return _times(m, p, slope - mean), _times(m, p, size + mean_size)
+
+
+def _divergence(m, log_input, log_target, p, r, value, value_size, slopes, sizes) -> Reference:
+    """From the derivatives in the probabilities `p` and `r` to those in the arguments."""
+    input, input_size = _pulled(m, log_input, p, slopes[0], sizes[0])
+    target, target_size = _pulled(m, log_target, r, slopes[1], sizes[1])
+    grads, scales = {"input": input, "target": target}, {"input": input_size, "target": target_size}
+    return Reference(value, grads, None, value_size, scales)
 
 
 def kl_divergence_of(m, input, target, *, log_input=False, log_target=False):
     (p, lp), (r, lr) = _distribution(m, input, log_input), _distribution(m, target, log_target)
-    slope = -_times(m, r, 1 / p)
+    slopes = -_times(m, r, 1 / p), lr - lp + 1
     value, size = _sum(_times(m, r, lr - lp)), _sum(_times(m, r, abs(lr) + abs(lp)))
-    return _divergence(m, input, log_input, p, value, slope, size, abs(slope))
+    sizes = abs(slopes[0]), abs(lr) + abs(lp) + 1
+    return _divergence(m, log_input, log_target, p, r, value, size, slopes, sizes)
+
+
+def _mirrored(result: Reference, first: str = "input", second: str = "target") -> Reference:
+    """The same with the arguments exchanged, under these names."""
+
+    def exchange(parts):
+        return {first: parts["target"], second: parts["input"]}
+
+    return replace(result, grads=exchange(result.grads), grad_scales=exchange(result.grad_scales))
+
+
+@row_reference
+def kl_divergence(m, p, q):
+    return _mirrored(kl_divergence_of(m, q, p), "p", "q")
 
 
 @row_reference
@@ -615,9 +663,7 @@ def kl_div_with_logits(m, input, target, *, log_target=False):
 
 @row_reference
 def reverse_kl_div_with_logits(m, input, target, *, log_target=False, log_input=True):
-    (p, lp), (_, lr) = _distribution(m, input, log_input), _distribution(m, target, log_target)
-    value, size = _sum(_times(m, p, lp - lr)), _sum(_times(m, p, abs(lp) + abs(lr)))
-    return _divergence(m, input, log_input, p, value, lp - lr + 1, size, abs(lp) + abs(lr) + 1)
+    return _mirrored(kl_divergence_of(m, target, input, log_input=log_target, log_target=log_input))
 
 
 @row_reference
@@ -630,8 +676,9 @@ def jensen_shannon_divergence(m, input, target, *, beta=0.5, log_input=True, log
     lm = m.log(beta * r + (1 - beta) * p)
     value = _sum(beta * _times(m, r, lr - lm) + (1 - beta) * _times(m, p, lp - lm))
     size = _sum(beta * _times(m, r, abs(lr) + abs(lm)) + (1 - beta) * _times(m, p, abs(lp) + abs(lm)))
-    slope, slope_size = (1 - beta) * (lp - lm), (1 - beta) * (abs(lp) + abs(lm))
-    return _divergence(m, input, log_input, p, value, slope, size, slope_size)
+    slopes = (1 - beta) * (lp - lm), beta * (lr - lm)
+    sizes = (1 - beta) * (abs(lp) + abs(lm)), beta * (abs(lr) + abs(lm))
+    return _divergence(m, log_input, log_target, p, r, value, size, slopes, sizes)
 
 
 @row_reference
@@ -642,10 +689,10 @@ def jeffreys_divergence(m, input, target, *, log_input=True, log_target=False):
     ]
     return Reference(
         sum(part.value for part in parts),
-        {"input": sum(part.grads["input"] for part in parts)},
+        {key: sum(part.grads[key] for part in parts) for key in ("input", "target")},
         None,
         sum(part.value_scale for part in parts),
-        {"input": sum(part.grad_scales["input"] for part in parts)},
+        {key: sum(part.grad_scales[key] for part in parts) for key in ("input", "target")},
     )
 
 
@@ -653,29 +700,32 @@ def jeffreys_divergence(m, input, target, *, log_input=True, log_target=False):
 def total_variation_distance(m, input, target, *, log_input=True, log_target=False):
     (p, _), (r, _) = _distribution(m, input, log_input), _distribution(m, target, log_target)
     slope = m.sign(p - r) / 2
-    return _divergence(m, input, log_input, p, _sum(abs(p - r)) / 2, slope, _sum(p + r) / 2, abs(slope))
+    value, sizes = _sum(abs(p - r)) / 2, (abs(slope), abs(slope))
+    return _divergence(m, log_input, log_target, p, r, value, _sum(p + r) / 2, (slope, -slope), sizes)
 
 
 @row_reference
 def hellinger_distance(m, input, target, *, log_input=True, log_target=False):
     (p, _), (r, _) = _distribution(m, input, log_input), _distribution(m, target, log_target)
     value = _sum((m.sqrt(p) - m.sqrt(r)) ** 2) / 2
-    ratio = m.sqrt(r / p)
-    return _divergence(m, input, log_input, p, value, (1 - ratio) / 2, _sum(p + r) / 2, (1 + ratio) / 2)
+    up, down = m.sqrt(r / p), m.sqrt(p / r)
+    slopes, sizes = ((1 - up) / 2, (1 - down) / 2), ((1 + up) / 2, (1 + down) / 2)
+    return _divergence(m, log_input, log_target, p, r, value, _sum(p + r) / 2, slopes, sizes)
 
 
 def _powers(m, p, r, order):
-    """r**order * p**(1 - order), and that over p."""
+    """r**order * p**(1 - order), and that over p and over r."""
     s = m.power(r, order) * m.power(p, 1 - order)
-    return _column(_sum(s)), s / p
+    return _column(_sum(s)), s / p, s / r
 
 
 @row_reference
 def bhattacharyya_distance(m, input, target, *, log_input=True, log_target=False):
     (p, _), (r, _) = _distribution(m, input, log_input), _distribution(m, target, log_target)
-    total, ratio = _powers(m, p, r, m.array(0.5))
-    value, slope = -m.log(total[..., 0]), -ratio / total / 2
-    return _divergence(m, input, log_input, p, value, slope, 1 + abs(value), abs(slope))
+    total, up, down = _powers(m, p, r, m.array(0.5))
+    value, slopes = -m.log(total[..., 0]), (-up / total / 2, -down / total / 2)
+    sizes = abs(slopes[0]), abs(slopes[1])
+    return _divergence(m, log_input, log_target, p, r, value, 1 + abs(value), slopes, sizes)
 
 
 @row_reference
@@ -683,9 +733,10 @@ def renyi_divergence(m, input, target, *, alpha=0.5, log_input=True, log_target=
     if alpha == 1:
         return kl_divergence_of(m, input, target, log_input=log_input, log_target=log_target)
     (p, _), (r, _) = _distribution(m, input, log_input), _distribution(m, target, log_target)
-    total, ratio = _powers(m, p, r, alpha)
-    value, slope = m.log(total[..., 0]) / (alpha - 1), -ratio / total
-    return _divergence(m, input, log_input, p, value, slope, 1 / abs(alpha - 1) + abs(value), abs(slope))
+    total, up, down = _powers(m, p, r, alpha)
+    value, slopes = m.log(total[..., 0]) / (alpha - 1), (-up / total, alpha / (alpha - 1) * down / total)
+    sizes = abs(slopes[0]), abs(slopes[1])
+    return _divergence(m, log_input, log_target, p, r, value, 1 / abs(alpha - 1) + abs(value), slopes, sizes)
 
 
 @row_reference
@@ -694,17 +745,17 @@ def alpha_divergence(m, input, target, *, alpha=0.5, log_input=True, log_target=
         limit = reverse_kl_div_with_logits.__wrapped__ if alpha == 0 else kl_divergence_of
         return limit(m, input, target, log_input=log_input, log_target=log_target)
     (p, _), (r, _) = _distribution(m, input, log_input), _distribution(m, target, log_target)
-    total, ratio = _powers(m, p, r, alpha)
-    value, slope = (1 - total[..., 0]) / (alpha * (1 - alpha)), -ratio / alpha
-    size = (1 + total[..., 0]) / abs(alpha * (1 - alpha))
-    return _divergence(m, input, log_input, p, value, slope, size, abs(slope))
+    total, up, down = _powers(m, p, r, alpha)
+    value, slopes = (1 - total[..., 0]) / (alpha * (1 - alpha)), (-up / alpha, -down / (1 - alpha))
+    size, sizes = (1 + total[..., 0]) / abs(alpha * (1 - alpha)), (abs(slopes[0]), abs(slopes[1]))
+    return _divergence(m, log_input, log_target, p, r, value, size, slopes, sizes)
 
 
 @row_reference
 def distillation_loss(m, input, target, *, temperature=1.0):
     t = temperature
     result = kl_divergence_of(m, input / t, target / t, log_input=True, log_target=True)
-    grads, scales = {"input": t * result.grads["input"]}, {"input": t * result.grad_scales["input"]}
+    grads, scales = ({k: t * x for k, x in part.items()} for part in (result.grads, result.grad_scales))
     return Reference(t**2 * result.value, grads, None, t**2 * result.value_scale, scales)
 
 
@@ -736,7 +787,7 @@ def multilabel_soft_margin_loss(m, input, target, *, weight=None):
     return Reference(
         _sum(own * m.softplus(-input) + other * m.softplus(input)),
         {"input": other * s - own * m.sigmoid(-input)},
-        None,
+        w * s * m.sigmoid(-input),
         None,
         {"input": abs(other * s) + abs(own * m.sigmoid(-input))},
     )
@@ -760,7 +811,8 @@ def _cumulative_tasks(m, input, target, weight, considered):
     w = m.array(np.ones(input.shape[-1])) if weight is None else weight
     values = w * _where(m, above, m.softplus(-input), m.softplus(input))
     grads = w * _where(m, above, -m.sigmoid(-input), m.sigmoid(input))
-    return Reference(_sum(_where(m, considered, values)), {"input": _where(m, considered, grads)})
+    hess = _where(m, considered, w * m.sigmoid(input) * m.sigmoid(-input))
+    return Reference(_sum(_where(m, considered, values)), {"input": _where(m, considered, grads)}, hess)
 
 
 @row_reference
@@ -785,4 +837,6 @@ def ranked_probability_score(m, input, target, *, ignore_index=-100):
 
     grad, _ = _through_softmax(p, 2 * from_the_end(step))
     scale = p * (from_the_end(2 * size) + _column(_sum(p * from_the_end(2 * size))))
-    return Reference(_sum(step**2), {"input": grad}, None, _sum(size * abs(step)), {"input": scale})
+    grads = {"input": grad} | _of_dense(target, -2 * from_the_end(step))
+    scales = {"input": scale, "target": from_the_end(2 * size)}
+    return Reference(_sum(step**2), grads, None, _sum(size * abs(step)), scales)

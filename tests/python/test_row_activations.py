@@ -10,12 +10,39 @@ import numpy as np
 import pytest
 from battery import FLOATS, HALVES, assert_close, assert_same_bits, each_float
 from references import Exact, ulp_error
-from references_activations import ROW_REFERENCES
+from references_activations import ROW_REFERENCES, gumbel_noise
 from references_rows import EXACT, PLAIN
 
 ROWS = {a.name: a for a in fl.activations() if a.family == "rows"}
 CLASSES = (1, 2, 3, 10, 63, 64, 65, 200)
 BARS = {"float32": (2, 2), "float64": (4, 6)}  # whole rows are computed in double, whatever the dtype
+
+
+@dataclass(frozen=True)
+class WithNoise:
+    """An activation whose second argument has the same numbers in every row."""
+
+    activation: fl.Activation
+
+    def _noise(self, z: Any, axis: int | None) -> np.ndarray:
+        scores = np.asarray(z)
+        along = (1 if scores.ndim > 1 else 0) if axis is None else axis
+        if not -scores.ndim <= along < scores.ndim:
+            return scores
+        shape = np.ones(scores.ndim, int)
+        shape[along] = -1
+        noise = gumbel_noise(scores.shape[along]).reshape(shape)
+        return np.broadcast_to(noise, scores.shape).astype(scores.dtype if scores.dtype.kind in "fV" else np.float64)
+
+    def __call__(self, z: Any, *, axis: int | None = None, **options: Any) -> np.ndarray:
+        return self.activation(z, self._noise(z, axis), axis=axis, **options)
+
+    def backward(self, g: Any, z: Any, *, axis: int | None = None, **options: Any) -> np.ndarray:
+        return self.activation.backward(g, z, self._noise(z, axis), axis=axis, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.activation, name)
+        return lambda z, **options: method(z, self._noise(z, None), **options)
 
 
 @dataclass(frozen=True)
@@ -29,8 +56,9 @@ class Case:
         return "-".join([self.name, *(f"{key}={value}" for key, value in self.params.items())])
 
     @property
-    def bound(self) -> fl.Activation:
-        return ROWS[self.name].bind(**self.params)
+    def bound(self) -> Any:
+        activation = ROWS[self.name].bind(**self.params)
+        return WithNoise(activation) if "noise" in activation.inputs else activation
 
     def cotangent(self, shape: tuple[int, ...], axis: int, dtype: Any = np.float64, seed: int = 1) -> np.ndarray:
         """Random numbers in the shape of the result."""
@@ -52,6 +80,10 @@ CASES = [
     Case("logsumexp"),
     Case("sparsemax"),
     Case("entmax15"),
+    Case("gumbel_softmax"),
+    Case("gumbel_softmax", {"temperature": 0.3125}),
+    Case("taylor_softmax"),
+    Case("taylor_softmax", {"order": 6}),
     Case("l2_normalize"),
     Case("l2_normalize", {"eps": 2.0}),
 ]
@@ -329,8 +361,20 @@ class TestBadInput:
 
     @pytest.mark.parametrize("value", [0.0, -1.0, np.inf, np.nan])
     def test_temperature(self, value):
-        for name in ("softmax", "softmin", "log_softmax"):
+        for name in ("softmax", "softmin", "log_softmax", "gumbel_softmax"):
             with pytest.raises(ValueError, match=f"^{name}: temperature"):
-                ROWS[name](scores((2, 3)), temperature=value)
+                Case(name).bound(scores((2, 3)), temperature=value)
         with pytest.raises(ValueError, match=r"^l2_normalize: eps"):
             fl.l2_normalize(scores((2, 3)), eps=-abs(value))
+
+    @pytest.mark.parametrize("value", [0, 1, 3, 22, -2, 2.0, "2", None])
+    def test_order(self, value):
+        with pytest.raises((TypeError, ValueError), match=r"^taylor_softmax: order"):
+            fl.taylor_softmax(scores((2, 3)), order=value)
+
+    def test_noise(self):
+        for wrong in (np.zeros((2, 2)), np.zeros((3, 3)), 1.0):
+            with pytest.raises(ValueError, match=r"^gumbel_softmax: noise"):
+                fl.gumbel_softmax(scores((2, 3)), wrong)
+        with pytest.raises(TypeError, match=r"^gumbel_softmax: noise"):
+            fl.gumbel_softmax(scores((2, 3)), None)

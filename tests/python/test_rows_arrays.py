@@ -144,7 +144,7 @@ def test_other_levels_give_nearly_the_same(case, dtype):
         exact = reference(case, arrays)
         scales = {"value": exact.value_scale, "hess": exact.hess_scale}
         scales |= {f"d/d{key}": scale for key, scale in exact.grad_scales.items()}
-        scales["grad of grad_and_hess"] = exact.grad_scales.get("input")
+        scales["grad of grad_and_hess"] = exact.grad_scales.get(case.first)
         fl.set_isa(WITH_FMA[0])
         expected = everything(case, arrays)
         for level in set(LEVELS) - set(WITH_FMA):
@@ -184,7 +184,7 @@ class TestOut:
                 assert loss.value_and_grad(**arrays, reduction=reduction, wrt=name, out=out)[1] is out
                 assert_same_bits(out, expected, reduction)
             if "hess" in everything(case, arrays):
-                out = np.zeros_like(arrays["input"]), np.zeros_like(arrays["input"])
+                out = np.zeros_like(arrays[case.first]), np.zeros_like(arrays[case.first])
                 written = loss.grad_and_hess(**arrays, out=out)
                 for given, returned, fresh in zip(out, written, loss.grad_and_hess(**arrays), strict=True):
                     assert returned is given
@@ -201,34 +201,36 @@ class TestOut:
             }
             arrays = {key: x.reshape(shape[0], *shape[2:]) if x.ndim == 1 else x for key, x in arrays.items()}
             arrays = {key: x.astype(dtype) if x.dtype == np.float32 else x for key, x in arrays.items()}
-            before, grads = value_and_grads(case, arrays, reduction="mean", wrt=("input",), axis=1)
+            before, grads = value_and_grads(case, arrays, reduction="mean", wrt=(case.first,), axis=1)
             own = {key: x.copy() for key, x in arrays.items()}
-            after, _ = run_of(case, shape[1]).value_and_grad(**own, reduction="mean", wrt="input", out=own["input"])
+            after, _ = run_of(case, shape[1]).value_and_grad(
+                **own, reduction="mean", wrt=case.first, out=own[case.first]
+            )
             assert_same_bits(after, before)
-            assert_same_bits(own["input"], grads["input"], str(shape))
-            if "target" in own:
-                assert_same_bits(own["target"], arrays["target"])
+            assert_same_bits(own[case.first], grads[case.first], str(shape))
+            for key in own.keys() - {case.first}:
+                assert_same_bits(own[key], arrays[key])
 
     @one_case_per_row_kernel
     def test_layout(self, case):
         for classes in (5, 70):
             arrays = sample(case, 21, classes)
-            expected = grads_of(case, arrays, wrt=("input",))["input"]
+            expected = grads_of(case, arrays, wrt=(case.first,))[case.first]
             for layout in ("negative", "Fortran", "every third", "misaligned steps"):
-                out = LAYOUTS[layout](np.full(arrays["input"].shape, 777.0))
-                run_of(case, classes).grad(**arrays, reduction="sum", wrt="input", out=out)
+                out = LAYOUTS[layout](np.full(arrays[case.first].shape, 777.0))
+                run_of(case, classes).grad(**arrays, reduction="sum", wrt=case.first, out=out)
                 assert_same_bits(out, expected, layout)
 
     @one_case_per_row_kernel
     def test_may_overlap_inputs_as_if_they_were_copied(self, case):
         for classes in (5, 70):
             arrays = sample(case, 30, classes)
-            expected = grads_of(case, arrays, wrt=("input",))["input"]
+            expected = grads_of(case, arrays, wrt=(case.first,))[case.first]
             for down in (True, False):
                 larger = np.zeros((33, classes))
                 view, out = (larger[3:], larger[:30]) if down else (larger[:30], larger[3:])
-                view[...] = arrays["input"]
-                run_of(case, classes).grad(**{**arrays, "input": view}, reduction="sum", wrt="input", out=out)
+                view[...] = arrays[case.first]
+                run_of(case, classes).grad(**{**arrays, case.first: view}, reduction="sum", wrt=case.first, out=out)
                 assert_same_bits(out, expected)
 
     @one_case_per_row_kernel
@@ -237,7 +239,7 @@ class TestOut:
             arrays = sample(case, rows, classes)
             surroundings = np.full(rows * classes + 64, 777.0)
             out = surroundings[32:-32].reshape(rows, classes)
-            run_of(case, classes).grad(**arrays, wrt="input", out=out)
+            run_of(case, classes).grad(**arrays, wrt=case.first, out=out)
             assert (surroundings[:32] == 777).all()
             assert (surroundings[-32:] == 777).all()
 
@@ -251,7 +253,7 @@ class TestOut:
             (read_only(np.full((6, 5), 777.0)), ValueError),
         ):
             with pytest.raises(error, match=f"{case.loss}: out"):
-                run_of(case, 5).value_and_grad(**arrays, wrt="input", out=out)
+                run_of(case, 5).value_and_grad(**arrays, wrt=case.first, out=out)
             assert (out == 777).all()
 
 

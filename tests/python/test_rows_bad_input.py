@@ -115,12 +115,13 @@ class TestLabels:
 @one_case_per_row_kernel
 def test_shapes_of_what_goes_with_the_scores(case):
     arrays = sample(case, N, C)
-    if "target" in arrays and not case.indexed:
+    for key in arrays.keys() - {case.first}:
         for wrong in (np.ones((N, C + 1)), np.ones((N + 1, C)), np.ones((N, C, 1)), np.ones(N)):
-            refused(case, {**arrays, "target": wrong.astype(arrays["target"].dtype)}, (TypeError, ValueError), "target")
+            if not case.indexed:
+                refused(case, {**arrays, key: wrong.astype(arrays[key].dtype)}, (TypeError, ValueError), key)
     for wrong in (np.ones((N, C)), np.ones((N, 1)), np.ones(N + 1), np.ones(C)):
         refused(case, arrays, ValueError, f"{case.loss}: sample_weight", sample_weight=wrong)
-    refused(case, {**arrays, "input": 1.0}, (TypeError, ValueError), case.loss)
+    refused(case, {**arrays, case.first: 1.0}, (TypeError, ValueError), case.loss)
 
 
 @one_case_per_row_loss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import fusedloss as fl
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from battery import FLOATS, assert_close, assert_same_bits, each_float
 from battery_rows import (
+    ROW_CASES_ENLISTED,
     ROW_LOSSES,
+    call_of,
     each_row_case,
     everything,
     generator,
@@ -20,7 +23,7 @@ from battery_rows import (
     value,
     value_and_grads,
 )
-from cases_rows import row_cases_of
+from cases_rows import Scores, row_cases_of
 
 # One row at most, lanes full and not, both layouts, and rows of several vectors.
 CLASSES = (1, 2, 3, 10, 64, 65, 200)
@@ -50,13 +53,15 @@ def test_thousand_classes_and_many_rows(case):
 
 def counted(case, arrays):
     """Rows that count, and the weight a mean divides by."""
-    rows = len(arrays["input"])
+    rows = len(arrays[case.first])
     if not case.indexed:
         return np.ones(rows, bool), np.ones(rows)
     label, options = arrays["target"], case.options(arrays["input"].shape[1])
     valid = label != options.get("ignore_index", -100)
     normalises = case.loss in ("cross_entropy", "nll_loss", "ldam_loss") and "weight" in options
     weight = options["weight"][np.where(valid, label, 0)] if normalises else np.ones(rows)
+    if case.loss == "corn_loss":
+        weight = np.minimum(label + 1, arrays["input"].shape[1])
     return valid, weight * valid
 
 
@@ -94,7 +99,7 @@ class TestReductions:
     @one_case_per_row_loss
     def test_no_classes(self, case):
         arrays = {key: x[:, :0] if x.ndim == 2 else x for key, x in sample(case, 4, 3).items()}
-        with pytest.raises(ValueError, match=f"{case.loss}: input"):
+        with pytest.raises(ValueError, match=f"{case.loss}: {case.first}"):
             value(case, arrays)
 
     @one_case_per_row_loss
@@ -188,7 +193,7 @@ class TestSampleWeight:
         for classes in (5, 70):
             arrays = sample(case, 41, classes, dtype)
             mask = generator(case, 1).random(41) < 0.5
-            spoiled = dict(arrays, input=np.where(mask[:, None], arrays["input"], dtype(np.nan)))
+            spoiled = {**arrays, case.first: np.where(mask[:, None], arrays[case.first], dtype(np.nan))}
             kept = {key: array[mask] for key, array in arrays.items()}
             for weight in (mask, mask.astype(dtype)):
                 for reduction in ("mean", "sum"):
@@ -314,61 +319,82 @@ class TestAux:
 class TestDivergenceOfProbabilities:
     """Its arguments are those of the formula, D(p || q), and so are their names."""
 
-    def test_values_and_gradients(self):
-        rng = np.random.default_rng(0)
-        for dtype in FLOATS:
-            for classes in (1, 3, 10, 64, 70):
-                p, q = (rng.dirichlet(np.ones(classes), 21).astype(dtype) for _ in range(2))
-                p[3, 0] = 0
-                wide_p, wide_q = p.astype(np.float64), q.astype(np.float64)
-                terms = wide_p * np.log(np.where(p > 0, wide_p, 1) / wide_q)
-                values, grad = fl.kl_divergence.value_and_grad(p, q, reduction="none")
-                units = 4 * np.finfo(dtype).eps
-                assert_close(values, terms.sum(1), units, abs(wide_p * np.log(wide_q)).sum(1))
-                assert_close(grad, -wide_p / wide_q, units)
-                assert fl.kl_divergence(p=p, q=q) == fl.kl_divergence(p, q) == pytest.approx(terms.sum() / 21)
-                assert_same_bits(fl.kl_divergence(p.T, q.T, axis=0, reduction="none"), values)
-
     def test_order(self):
         p, q = np.array([1.0, 0.0]), np.array([0.5, 0.5])
-        assert fl.kl_divergence(p, q) == pytest.approx(math.log(2))
+        assert fl.kl_divergence(p, q) == fl.kl_divergence(q=q, p=p) == pytest.approx(math.log(2))
         assert fl.kl_divergence(q, p) == math.inf
 
-    def test_names(self):
-        p, q = np.full((2, 3), 1 / 3), np.full((2, 3), 1 / 3)
-        assert fl.kl_divergence.trains == fl.kl_divergence.differentiable == ("q",)
-        with pytest.raises(ValueError, match="kl_divergence: p has shape"):
-            fl.kl_divergence(p[:, :2], q)
-        with pytest.raises(TypeError, match="kl_divergence: q"):
-            fl.kl_divergence(p, q.astype(complex))
-        with pytest.raises(ValueError, match="wrt must be among 'q'"):
-            fl.kl_divergence.grad(p, q, wrt="p")
+    def test_gradients_come_in_argument_order(self):
+        p, q = np.array([0.25, 0.75, 0.0]), np.array([0.5, 0.25, 0.25])
+        assert_close(fl.kl_divergence.grad(p, q), -p / q, 1e-15)
+        first, second = fl.kl_divergence.grad(p, q, wrt=("q", "p"))
+        assert_close(first, [math.log(0.5) + 1, math.log(3) + 1, 0.0], 1e-15)
+        assert_close(second, -p / q, 1e-15)
+
+
+DIVERGENCES = ("divergence", "power_divergence", "kl_divergence")
+
+
+class TestProbabilitiesOfZero:
+    """Classes that a model or a target excludes: limits where they exist, infinities that say where, never NaN."""
+
+    @pytest.mark.parametrize("case", [c for c in ROW_CASES_ENLISTED if call_of(c)[0].name in DIVERGENCES], ids=str)
+    def test_no_nan(self, case):
+        for classes in (1, 2, 3, 5, 70):
+            arrays, edges = sample(case, 1, classes), {}
+            for key, domain in case.arguments.items():
+                nothing = -np.inf if isinstance(domain, Scores) else 0.0
+                edges[key] = [arrays[key]]
+                for k in {1, classes // 2, classes - 1} - {0, classes}:
+                    few, many = arrays[key].copy(), arrays[key].copy()
+                    few[0, :k], many[0, k:] = nothing, nothing
+                    edges[key] += [few, many]
+            for chosen in itertools.product(*edges.values()):
+                for key, result in everything(case, dict(zip(edges, chosen, strict=True))).items():
+                    assert not np.isnan(result).any(), f"{key} at {chosen}"
+
+    def test_reverse_kl(self):
+        scores, target = np.array([0.5, -1.0, -np.inf, 2.0]), np.array([0.5, 0.0, 0.5, 0.0])
+        value, grad = fl.reverse_kl_div_with_logits.value_and_grad(scores, target)
+        assert value == math.inf
+        assert grad.tolist() == [-math.inf, math.inf, 0.0, math.inf]
+        assert fl.reverse_kl_div_with_logits.grad(scores, target, wrt="target").tolist()[3] == -math.inf
+        value, grad = fl.reverse_kl_div_with_logits.value_and_grad(np.zeros(1), np.zeros(1))
+        assert (value, grad[0]) == (math.inf, 0.0)
+
+    def test_powers(self):
+        scores, target = np.array([-np.inf, 0.0, 0.0]), np.array([1.0, 0.0, 0.0])
+        for loss in (fl.renyi_divergence, fl.bhattacharyya_distance):
+            value, grad = loss.value_and_grad(scores, target)
+            assert value == math.inf
+            factor = 0.5 if loss is fl.bhattacharyya_distance else 1.0
+            assert_close(grad, factor * np.array([-1 / 3, 1 / 6, 1 / 6]), 1e-15)
+        target = np.array([0.5, 0.5, 0.0])
+        value, grad = fl.renyi_divergence.value_and_grad(scores, target, alpha=2.0)
+        assert (value, grad.tolist()) == (math.inf, [-1.0, 0.5, 0.5])
+        value, grad = fl.alpha_divergence.value_and_grad(scores, target, alpha=2.0)
+        assert (value, grad.tolist()) == (math.inf, [-math.inf, math.inf, math.inf])
+        p, r = np.array([0.0, 0.5, 0.5]), np.array([0.5, 0.5, 0.0])
+        for loss in (fl.renyi_divergence, fl.alpha_divergence, fl.hellinger_distance):
+            grad, back = loss.grad(p, r, log_input=False, wrt=("input", "target"))
+            assert np.isneginf(grad).tolist() == [True, False, False], "the slope of a root at 0"
+            assert np.isneginf(back).tolist() == [False, False, True]
+
+    def test_of_the_target_are_not_pulled(self):
+        scores, target = np.array([0.5, -1.0, 1.0]), np.array([0.25, 0.0, 0.75])
+        for loss in (fl.kl_div_with_logits, fl.jensen_shannon_divergence):
+            grad = loss.grad(scores, target, wrt="target")
+            assert grad[1] == 0.0
+            assert (grad[[0, 2]] != 0).all()
+            assert np.isfinite(grad).all()
+
+    def test_multilabel(self):
+        value, grad = fl.zlpr_loss.value_and_grad(np.array([-np.inf, 0.0]), np.array([1.0, 0.0]))
+        assert value == math.inf
+        assert_close(grad, [-1.0, 0.5], 1e-15)
 
 
 class TestHelpers:
-    def test_class_thresholds(self):
-        lower, upper = fl.class_thresholds([-1.0, 2.0], np.array([0, 1, 2, 1]))
-        assert lower.tolist() == [-math.inf, -1, 2, -1]
-        assert upper.tolist() == [-1, 2, math.inf, 2]
-        x = np.array([0.5, 0.5, 3.0, -1.0])
-        values, (_, low, high) = fl.cumulative_link_loss.value_and_grad(x, lower, upper, reduction="none")
-        edges = np.array([-np.inf, -1.0, 2.0, np.inf])
-        chance = np.diff(1 / (1 + np.exp(x[:, None] - edges)), axis=1)
-        assert_close(values, -np.log(chance[np.arange(4), [0, 1, 2, 1]]), 1e-14)
-        label = np.array([0, 1, 2, 1])
-        grads = np.bincount(label, low)[1:] + np.bincount(label, high)[:-1]
-        step = 1e-6
-        for k in range(2):
-            moved = [np.array([-1.0, 2.0]) + sign * step * (np.arange(2) == k) for sign in (1, -1)]
-            ends = [fl.cumulative_link_loss(x, *fl.class_thresholds(t, label), reduction="sum") for t in moved]
-            assert grads[k] == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-6)
-        with pytest.raises(ValueError, match="ascend"):
-            fl.class_thresholds([1.0, 1.0], label)
-        with pytest.raises(IndexError, match=r"target\[2\] = 3 is not in \[0, 3\)"):
-            fl.class_thresholds([1.0, 2.0], np.array([0, 1, 3]))
-        with pytest.raises(TypeError, match="integer"):
-            fl.class_thresholds([1.0, 2.0], [0.0, 1.0])
-
     def test_class_balanced_weights(self):
         counts = np.array([1, 10, 1000])
         expected = (1 - 0.99) / (1 - 0.99**counts)

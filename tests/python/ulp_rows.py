@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from battery_rows import Arrays, everything, generator, reference
+from battery_rows import Arrays, everything, first_of, generator, reference
 from cases_rows import RowCase
 from references import Exact, ulp_error
 from references_rows import EXACT
@@ -60,7 +60,7 @@ def measure(case: RowCase, dtype: Any, count: int) -> Iterator[RowError]:
     for classes, share in CLASSES:
         rng = generator(case, classes)
         arrays = case.extreme(classes, dtype, rng)
-        picked = rng.permutation(len(arrays["input"]))[: max(1, count * share // 10)]
+        picked = rng.permutation(len(first_of(arrays)))[: max(1, count * share // 10)]
         yield from _errors(case, {key: array[picked] for key, array in arrays.items()})
 
 

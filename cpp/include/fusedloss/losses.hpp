@@ -62,6 +62,7 @@ using rows_losses = type_list<
     multi_margin, multiclass_hinge, multilabel_margin, multilabel_soft_margin, zlpr, coral,
     ranked_probability_score,
     // row_activation.hpp
-    softmax_row, softmax_row_vjp, entmax_row, entmax_row_vjp, l2_normalize_row, l2_normalize_row_vjp>;
+    softmax_row, softmax_row_vjp, gumbel_softmax_row, gumbel_softmax_row_vjp, taylor_softmax_row,
+    taylor_softmax_row_vjp, entmax_row, entmax_row_vjp, l2_normalize_row, l2_normalize_row_vjp>;
 
 }  // namespace fusedloss

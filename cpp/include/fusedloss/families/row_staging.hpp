@@ -279,7 +279,8 @@ FUSEDLOSS_SHARED label_counts count_labels(dtype type, const char* src, int n, s
     return c;
 }
 
-// A row weight is a product; NaN and negative ones are bad.
+// A row weight is a product; NaN and negative ones are bad. A class weight, if any, counts here for every
+// valid label.
 inline label_report check_label_block(const rows_job& job, std::int64_t valid_labels, std::int64_t begin,
                                       std::int64_t end) {
     constexpr int chunk = chunk_bytes / int(sizeof(double));
@@ -326,8 +327,7 @@ inline label_report check_label_block(const rows_job& job, std::int64_t valid_la
         for (int i = 0; i < n && r.first_bad < 0; ++i) {
             if (labelled && job.ignores && label[i] == ignored) continue;
             double w = weight[i];
-            if (job.class_weight && labelled && label[i] < double(job.classes))
-                w *= job.class_weight[std::int64_t(label[i])];
+            if (job.class_weight && labelled) w *= job.class_weight[std::int64_t(label[i])];
             add_to(r.weight, w);
         }
     }

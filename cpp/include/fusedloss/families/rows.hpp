@@ -20,6 +20,8 @@ class row_view {
     FUSEDLOSS_INLINE number classes() const { return double(block.classes); }
     FUSEDLOSS_INLINE mask at_label(position j) const { return self().index(j) == self().label(); }
     FUSEDLOSS_INLINE number onehot(position j) const { return select(at_label(j), number(1.0), number(0.0)); }
+    FUSEDLOSS_INLINE bool has(int k) const { return block.in[k] != nullptr; }
+    FUSEDLOSS_INLINE number target(position j) const { return has(1) ? in(1, j) : onehot(j); }
     FUSEDLOSS_INLINE bool wants_grad(int k) const { return block.grad[k] != nullptr; }
     FUSEDLOSS_INLINE bool wants_hess() const { return block.hess != nullptr; }
     FUSEDLOSS_INLINE number in(int k, position j) const { return load(block.in[k] + self().offset(j)); }

@@ -24,15 +24,15 @@ struct divergence {
     static constexpr const char* inputs = "input target";
     static constexpr const char* params =
         "kind input_form target_form temperature target_temperature scale beta";
-    static constexpr rows_traits traits{2, 0b01};
+    static constexpr rows_traits traits{2, 0b11};
 };
 
-// The kl of `divergence` for two rows of probabilities, D(p || q), under the names of its formula.
+// The reverse_kl of `divergence` for two rows of probabilities, D(p || q), under the names of its formula.
 struct kl_divergence {
     static constexpr const char* name = "kl_divergence";
-    static constexpr const char* inputs = "q p";
+    static constexpr const char* inputs = "p q";
     static constexpr const char* params = "";
-    static constexpr rows_traits traits{2, 0b01};
+    static constexpr rows_traits traits{2, 0b11};
 };
 
 // Of s = sum_j r_j^alpha p_j^(1 - alpha), times `scale`:
@@ -45,7 +45,7 @@ struct power_divergence {
     static constexpr const char* name = "power_divergence";
     static constexpr const char* inputs = "input target";
     static constexpr const char* params = "kind alpha input_form target_form temperature scale";
-    static constexpr rows_traits traits{2, 0b01};
+    static constexpr rows_traits traits{2, 0b11};
 };
 
 // -sum_j p_j log(p_j).
@@ -80,92 +80,118 @@ struct sparse_categorical_cross_entropy {
     static constexpr const char* name = "sparse_categorical_cross_entropy";
     static constexpr const char* inputs = "input target";
     static constexpr const char* params = "renormalize";
-    static constexpr rows_traits traits{1, 0b1, true};
+    static constexpr rows_traits traits{1, 0b11, true};
 };
-
-;
 
 }  // namespace fusedloss
 
 FUSEDLOSS_BEGIN
 
+// The sum over the classes of the terms of a divergence; keeps their derivatives in `own`, one of its two
+// distributions: the model or, with `mirrored`, the reference. Every kind but the cross entropy is the mirror
+// image of another or of itself.
 template <class Row>
-FUSEDLOSS_INLINE void eval(const divergence& d, Row& row) {
+FUSEDLOSS_SHARED typename Row::number keep_terms(const divergence& d, Row& row, const distribution<Row>& own,
+                                                 const distribution<Row>& other, bool mirrored) {
     using T = typename Row::number;
     const T zero(0.0);
-    const auto model = distribution_of(row, 0, d.input_form, d.temperature);
-    const auto reference = distribution_of(row, 1, d.target_form, d.target_temperature);
     // A softmax absorbs what is added to every slope: nothing is added there that would only be rounded.
-    const T one(d.input_form == distribution_form::logits ? 0.0 : 1.0);
-    const T value = row.sum([&](auto j) {
-        const T p = model.prob(row, j), r = reference.prob(row, j);
+    const T one(own.form == distribution_form::logits ? 0.0 : 1.0);
+    const double kl = mirrored ? divergence::reverse_kl : divergence::kl;
+    const double beta = mirrored ? 1.0 - d.beta : d.beta;
+    return row.sum([&](auto j) {
+        const T p = own.prob(row, j), r = other.prob(row, j);
         T term, slope = zero, pull = zero;
         if (d.kind == divergence::total_variation) {
             term = 0.5 * abs(p - r);
             slope = 0.5 * sign(p - r);
         } else if (d.kind == divergence::hellinger) {
-            const T root = sqrt(p), other = sqrt(r), gap = root - other;
+            const T root = sqrt(p), distant = sqrt(r), gap = root - distant;
             term = 0.5 * (gap * gap);
-            slope = 0.5 * one;
-            pull = 0.5 * (root * other);
+            slope = 0.5 * select((one > zero) & (p == zero) & (r > zero), T(-__builtin_inf()), one);
+            pull = 0.5 * (root * distant);
         } else {
             // Where both are 0 nothing is added and nothing pulls, whatever the quotients tend to.
             const auto nowhere = (p == zero) & (r == zero);
-            const T log_p = select(nowhere, zero, model.log_prob(row, j));
-            const T log_r = select(nowhere, zero, reference.log_prob(row, j)), ratio = log_p - log_r;
-            if (d.kind == divergence::cross_entropy) {
+            const T log_p = select(nowhere, zero, own.log_prob(row, j));
+            const T log_r = select(nowhere, zero, other.log_prob(row, j)), ratio = log_p - log_r;
+            if (d.kind == divergence::cross_entropy && mirrored) {
+                term = -zero_times(p, log_r);
+                slope = -other.log_prob(row, j);
+            } else if (d.kind == divergence::cross_entropy) {
                 term = -zero_times(r, log_p);
                 pull = r;
             } else if (d.kind == divergence::jensen_shannon) {
-                const T own = (1.0 - d.beta) * p, other = d.beta * r,
-                        middle = log(select(nowhere, T(1.0), own + other));
-                slope = (1.0 - d.beta) * (log_p - middle);
-                term = zero_times(p, slope) + zero_times(other, log_r - middle);
+                const T half = (1.0 - beta) * p, rest = beta * r,
+                        middle = log(select(nowhere, T(1.0), half + rest));
+                slope = (1.0 - beta) * (log_p - middle);
+                term = zero_times(p, slope) + zero_times(rest, log_r - middle);
             } else {
                 term = zero;
-                if (d.kind != divergence::reverse_kl) {
+                if (d.kind == kl || d.kind == divergence::jeffreys) {
                     term = -zero_times(r, ratio);
                     pull = r;
                 }
-                if (d.kind != divergence::kl) {
+                if (d.kind != kl) {
                     term = term + zero_times(p, ratio);
                     slope = ratio + one;
                 }
             }
+            // 0 log 0 = 0, and so is its derivative.
+            if (d.kind != divergence::cross_entropy) slope = select(p == zero, poisoned_by(r, zero), slope);
         }
-        model.keep(row, j, p, slope, pull);
+        own.keep(row, j, p, slope, pull);
         return term;
     });
-    row.value(d.scale * value);
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const divergence& d, Row& row) {
+    const auto model = distribution_of(row, 0, d.input_form, d.temperature);
+    const auto reference = distribution_of(row, 1, d.target_form, d.target_temperature);
+    row.value(d.scale * keep_terms(d, row, model, reference, false));
     if (row.wants_grad(0)) model.pull_back(row, d.scale);
+    if (!row.wants_grad(1)) return;
+    keep_terms(d, row, reference, model, true);
+    reference.pull_back(row, d.scale);
 }
 
 template <class Row>
 FUSEDLOSS_INLINE void eval(const kl_divergence&, Row& row) {
     divergence d;
+    d.kind = divergence::reverse_kl;
     d.input_form = d.target_form = distribution_form::probabilities;
     eval(d, row);
 }
 
-// With t the logarithm of a term of s, kept in two parts since its error would be multiplied by its size.
+// Leaves the logarithms t of the terms of s in both spare rows: in two parts, since the error of t would be
+// multiplied by its size.
 template <class Row>
-FUSEDLOSS_INLINE void eval(const power_divergence& d, Row& row) {
+FUSEDLOSS_SHARED void put_log_terms(double alpha, Row& row, const distribution<Row>& model,
+                                    const distribution<Row>& reference) {
     using T = typename Row::number;
-    const T zero(0.0), one(1.0), nothing(-__builtin_inf()), alpha = d.alpha;
-    const extended other = 1.0 - extended(alpha);
-    const auto model = distribution_of(row, 0, d.input_form, d.temperature);
-    const auto reference = distribution_of(row, 1, d.target_form, d.temperature);
+    const T zero(0.0), one(1.0), nothing(-__builtin_inf()), a = alpha;
+    const extended other = 1.0 - extended(a);
     row.for_each([&](auto j) {
         const extended log_p = model.log_prob_parts(row, j), log_r = reference.log_prob_parts(row, j);
-        const extended t = extended(alpha) * log_r + other * log_p;
+        const extended t = extended(a) * log_r + other * log_p;
         // One of the factors is 0: so is the product, unless the other is infinite alone.
-        const auto absent =
-            ((log_r.hi == nothing) & (alpha > zero)) | ((log_p.hi == nothing) & (alpha < one));
+        const auto absent = ((log_r.hi == nothing) & (a > zero)) | ((log_p.hi == nothing) & (a < one));
         row.put(0, j, select(absent & !is_nan(log_p) & !is_nan(log_r), nothing, t.hi));
         row.put(1, j, t.lo);
     });
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const power_divergence& d, Row& row) {
+    using T = typename Row::number;
+    const T zero(0.0), one(1.0), infinity(__builtin_inf());
+    const auto model = distribution_of(row, 0, d.input_form, d.temperature);
+    const auto reference = distribution_of(row, 1, d.target_form, d.temperature);
+    put_log_terms(d.alpha, row, model, reference);
     const T largest = row.max([&](auto j) { return row.get(0, j); });
-    const T max = select(abs(largest) < -nothing, largest, zero);
+    const auto unbounded = abs(largest) == infinity;
+    const T max = select(unbounded, zero, largest);
     const auto term = [&](auto j) {
         const extended t = two_sum(row.get(0, j), -max);
         return exp_parts(t.hi, t.lo + row.get(1, j));
@@ -173,10 +199,29 @@ FUSEDLOSS_INLINE void eval(const power_divergence& d, Row& row) {
     const T total = row.sum(term), log_sum = max + log(total), sum = exp(max) * total;
     const bool renyi = d.kind == power_divergence::renyi;
     const T excess = select(abs(log_sum) < one, expm1(log_sum), sum - 1.0);
-    row.value(d.scale * (renyi ? log_sum / (alpha - 1.0) : excess / (alpha * (alpha - 1.0))));
-    if (!row.wants_grad(0)) return;
-    row.for_each([&](auto j) { model.keep(row, j, model.prob(row, j), zero, term(j) / total); });
-    model.pull_back(row, d.scale * (renyi ? one : sum / alpha));
+    row.value(d.scale * (renyi ? log_sum / (d.alpha - 1.0) : excess / (d.alpha * (d.alpha - 1.0))));
+    const T leaders = row.sum([&](auto j) { return select(row.get(0, j) == largest, one, zero); });
+    // s_j / s, or s_j; shares are equal where s is 0, and among the infinite terms.
+    const auto pull = [&](auto j) {
+        if (!renyi) return exp_parts(row.get(0, j), row.get(1, j));
+        return select(unbounded, select(row.get(0, j) == largest, one / leaders, zero), term(j) / total);
+    };
+    for (int k = 0; k < 2; ++k) {
+        if (!row.wants_grad(k)) continue;
+        const auto& own = k == 0 ? model : reference;
+        const auto& other = k == 0 ? reference : model;
+        const double order = k == 0 ? d.alpha : 1.0 - d.alpha;
+        if (k == 1 && row.wants_grad(0)) put_log_terms(d.alpha, row, model, reference);
+        row.for_each([&](auto j) {
+            const T p = own.prob(row, j);
+            T slope = zero;
+            // The derivative of a power less than 1 at 0.
+            if (!own.exponential() && order > 0.0)
+                slope = select((p == zero) & (other.prob(row, j) > zero), -infinity, zero);
+            own.keep(row, j, p, slope, pull(j));
+        });
+        own.pull_back(row, d.scale * (renyi ? (k == 0 ? 1.0 : d.alpha / (1.0 - d.alpha)) : 1.0 / order));
+    }
 }
 
 template <class Row>

@@ -21,7 +21,7 @@ struct softmax_focal {
     static constexpr const char* dense_name = "softmax_focal_dense";
     static constexpr const char* inputs = "input target";
     static constexpr const char* params = "gamma alpha";
-    static constexpr rows_traits traits{1, 0b1, true, true, 0, false, true};
+    static constexpr rows_traits traits{1, 0b11, true, true, 0, false, true};
 };
 
 // Leng et al. (2022), PolyLoss: -factor u + sum_j epsilon_j (1 - p)^j.
@@ -32,7 +32,7 @@ struct poly_cross_entropy {
     static constexpr const char* dense_name = "poly_cross_entropy_dense";
     static constexpr const char* inputs = "input target";
     static constexpr const char* params = "factor epsilon1 epsilon2 epsilon3 epsilon4";
-    static constexpr rows_traits traits{1, 0b1, true, true};
+    static constexpr rows_traits traits{1, 0b11, true, true};
 };
 
 // Zhang and Sabuncu (2018): (1 - p^q) / q, which is -u at q = 0.
@@ -42,13 +42,13 @@ struct generalized_cross_entropy {
     static constexpr const char* dense_name = "generalized_cross_entropy_dense";
     static constexpr const char* inputs = "input target";
     static constexpr const char* params = "q";
-    static constexpr rows_traits traits{1, 0b1, true, true, 0, false, true};
+    static constexpr rows_traits traits{1, 0b11, true, true, 0, false, true};
 };
 
 template <class Loss>
 struct dense_targets : Loss {
     static constexpr const char* name = Loss::dense_name;
-    static constexpr rows_traits traits{2, 0b01};
+    static constexpr rows_traits traits{2, 0b11};
 };
 
 }  // namespace fusedloss
@@ -92,14 +92,21 @@ template <class Loss, class Row>
 FUSEDLOSS_INLINE void eval(const dense_targets<Loss>& loss, Row& row) {
     using T = typename Row::number;
     const auto model = distribution_of(row, 0, distribution_form::logits);
+    const auto phi_at = [&](auto j, T p) {
+        return phi(static_cast<const Loss&>(loss),
+                   log_prob<T>{model.log_prob(row, j), p, model.rest(row, j, p)});
+    };
     row.value(row.sum([&](auto j) {
         const T p = model.prob(row, j), q = row.class_weight(j) * row.in(1, j);
-        const auto r = phi(static_cast<const Loss&>(loss),
-                           log_prob<T>{model.log_prob(row, j), p, model.rest(row, j, p)});
+        const auto r = phi_at(j, p);
         model.keep(row, j, p, T(0.0), -q * r.slope);
         return zero_times(q, r.value);
     }));
     if (row.wants_grad(0)) model.pull_back(row, 1.0);
+    if (!row.wants_grad(1)) return;
+    row.grad(1, [&](auto j) {
+        return poisoned_by(row.in(1, j), row.class_weight(j) * phi_at(j, model.prob(row, j)).value);
+    });
 }
 
 FUSEDLOSS_END

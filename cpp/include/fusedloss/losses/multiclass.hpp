@@ -1,6 +1,7 @@
 // Losses of one row of class scores and the index of its class.
 #pragma once
 
+#include "products.hpp"
 #include "row_terms.hpp"
 
 namespace fusedloss {
@@ -22,12 +23,14 @@ struct logsumexp {
     static constexpr rows_traits traits{1, 0b1};
 };
 
-// Brier 1950: sum over the classes of (p - [j = y])^2, p the softmax of the scores.
+// Brier 1950: sum over the classes of (p - q)^2, p the softmax of the scores and q the target.
+// `gauss_newton`: a Hessian without the second derivatives of p, never negative.
 struct brier {
+    double gauss_newton = 0.0;
     static constexpr const char* name = "brier";
     static constexpr const char* inputs = "input target";
-    static constexpr const char* params = "";
-    static constexpr rows_traits traits{1, 0b1, true};
+    static constexpr const char* params = "gauss_newton";
+    static constexpr rows_traits traits{1, 0b11, true, true, 0, true};
 };
 
 }  // namespace fusedloss
@@ -44,20 +47,33 @@ FUSEDLOSS_INLINE phi_terms<T> phi(const logsumexp&, log_prob<T> y) {
 }
 
 template <class Row>
-FUSEDLOSS_INLINE void eval(const brier&, Row& row) {
+FUSEDLOSS_INLINE void eval(const brier& b, Row& row) {
     using T = typename Row::number;
     const auto s = softmax_of(row, 0);
-    // p - [j = y] without cancellation at the label.
+    // p - q without cancellation at the largest score.
     const auto residual = [&](auto j) {
-        return select(row.at_label(j), -s.one_minus_prob(row, j), s.prob(row, j));
+        const T q = row.target(j);
+        return select(row.in(0, j) == s.max, (1.0 - q) - s.one_minus_prob(row, j), s.prob(row, j) - q);
     };
     row.value(row.sum([&](auto j) {
         const T d = residual(j);
         return d * d;
     }));
-    if (!row.wants_grad(0)) return;
+    if (row.wants_grad(1)) row.grad(1, [&](auto j) { return -2.0 * residual(j); });
+    if (!row.wants_grad(0) && !row.wants_hess()) return;
     const T mean = row.sum([&](auto j) { return s.prob(row, j) * residual(j); });
-    row.grad(0, [&](auto j) { return 2.0 * s.prob(row, j) * (residual(j) - mean); });
+    if (row.wants_hess()) {
+        const T square = row.sum([&](auto j) {
+            const T p = s.prob(row, j);
+            return p * p;
+        });
+        row.hess([&](auto j) {
+            const T p = s.prob(row, j), rest = s.one_minus_prob(row, j), e = residual(j) - mean;
+            const T own = rest * rest + (square - p * p);
+            return 2.0 * p * (b.gauss_newton != 0.0 ? poisoned_by(e, p * own) : rest * e + p * (own - e));
+        });
+    }
+    if (row.wants_grad(0)) row.grad(0, [&](auto j) { return 2.0 * s.prob(row, j) * (residual(j) - mean); });
 }
 
 FUSEDLOSS_END

@@ -20,7 +20,7 @@ struct multilabel_soft_margin {
     static constexpr const char* name = "multilabel_soft_margin";
     static constexpr const char* inputs = "input target";
     static constexpr const char* params = "";
-    static constexpr rows_traits traits{2, 0b01};
+    static constexpr rows_traits traits{2, 0b01, false, true};
 };
 
 // Su et al. (2022), ZLPR: log(1 + sum_j (1 - t_j) e^z_j) + log(1 + sum_j t_j e^-z_j).
@@ -71,6 +71,11 @@ FUSEDLOSS_INLINE void eval(const multilabel_soft_margin&, Row& row) {
         const T t = row.in(1, j);
         return row.class_weight(j) * (zero_times(t, s.softplus_neg) + zero_times(1.0 - t, s.softplus));
     }) / count);
+    if (row.wants_hess())
+        row.hess([&](auto j) {
+            const auto s = logistic(row.in(0, j));
+            return poisoned_by(row.in(1, j), row.class_weight(j) * s.sigmoid * s.sigmoid_neg / count);
+        });
     if (!row.wants_grad(0)) return;
     row.grad(0, [&](auto j) {
         const auto s = logistic(row.in(0, j));
@@ -92,7 +97,8 @@ FUSEDLOSS_INLINE void eval(const zlpr&, Row& row) {
         return s.sign < 0.0 ? t : 1.0 - t;
     };
     const auto term = [&](const side& s, auto j) {
-        return zero_times(share(s, j), exp_difference(s.sign * row.in(0, j), s.max));
+        const T x = s.sign * row.in(0, j);  // may be infinite like the maximum
+        return zero_times(share(s, j), select(x == s.max, T(1.0), exp_difference(x, s.max)));
     };
     const auto side_of = [&](double sign) {
         side s{sign, zero, zero, zero};

@@ -14,16 +14,16 @@ struct coral {
     static constexpr const char* name = "coral";
     static constexpr const char* inputs = "input target";
     static constexpr const char* params = "conditional";
-    static constexpr rows_traits traits{1, 0b1, true, false, 1};
+    static constexpr rows_traits traits{1, 0b1, true, true, 1};
 };
 
-// Epstein (1969): the squared distances between the cumulative sums of the softmax and of the label's one-hot
-// vector; the squared earth mover's distance of Hou, Yu and Samaras (2016).
+// Epstein (1969): the squared distances between the cumulative sums of the softmax and of the target, of
+// which a label is all in one class; the squared earth mover's distance of Hou, Yu and Samaras (2016).
 struct ranked_probability_score {
     static constexpr const char* name = "ranked_probability_score";
     static constexpr const char* inputs = "input target";
     static constexpr const char* params = "";
-    static constexpr rows_traits traits{1, 0b1, true};
+    static constexpr rows_traits traits{1, 0b11, true, false, 0, true};
 };
 
 // McCullagh (1980), proportional odds: -log(s(upper - x) - s(lower - x)), where the class of the sample lies
@@ -49,6 +49,11 @@ FUSEDLOSS_INLINE void eval(const coral& c, Row& row) {
     };
     const auto side = [&](auto j) { return select(row.index(j) < row.label(), -one, one); };
     row.value(row.sum([&](auto j) { return zero_times(share(j), softplus(side(j) * row.in(0, j))); }));
+    if (row.wants_hess())
+        row.hess([&](auto j) {
+            const auto s = logistic(row.in(0, j));
+            return share(j) * s.sigmoid * s.sigmoid_neg;
+        });
     if (!row.wants_grad(0)) return;
     row.grad(0, [&](auto j) {
         const T s = side(j);
@@ -56,33 +61,41 @@ FUSEDLOSS_INLINE void eval(const coral& c, Row& row) {
     });
 }
 
-// Below the label the difference of the cumulative sums is a sum of probabilities from the left; above, seen
+// Below a label the difference of the cumulative sums is a sum of probabilities from the left; above, seen
 // from the right, again one: nothing is subtracted from 1.
 template <class Row>
 FUSEDLOSS_INLINE void eval(const ranked_probability_score&, Row& row) {
     using T = typename Row::number;
     const T zero(0.0);
+    const bool labelled = !row.has(1);
     const auto model = distribution_of(row, 0, distribution_form::logits);
     row.for_each([&](auto j) {
         const T p = model.prob(row, j);
-        row.put(0, j, p);
+        row.put(0, j,
+                labelled ? p
+                         : select(model.at_top(row, j), (1.0 - row.in(1, j)) - model.rest(row, j, p),
+                                  p - row.in(1, j)));
         row.put(1, j, p);
     });
     row.prefix_sum(0);
-    row.suffix_sum(1);
+    if (labelled) row.suffix_sum(1);
+    // The differences: one row of them, or those below the label and minus those above.
     const T value = row.sum([&](auto j) {
-        const T below = select(row.index(j) < row.label(), row.get(0, j), zero);
-        const T above = select(row.index(j) > row.label(), row.get(1, j), zero);
+        const T left = row.get(0, j), right = row.get(1, j);
+        const T below = labelled ? select(row.index(j) < row.label(), left, zero) : left;
+        const T above = labelled ? select(row.index(j) > row.label(), right, zero) : zero;
         row.put(0, j, below);
         row.put(1, j, above);
         return below * below + above * above;
     });
     row.value(poisoned_by(model.others, value));
-    if (!row.wants_grad(0)) return;
+    if (!row.wants_grad(0) && !row.wants_grad(1)) return;
     row.suffix_sum(0);
     row.prefix_sum(1);
-    row.for_each(
-        [&](auto j) { model.keep(row, j, model.prob(row, j), 2.0 * (row.get(0, j) + row.get(1, j)), zero); });
+    const auto slope = [&](auto j) { return 2.0 * (row.get(0, j) + row.get(1, j)); };
+    if (row.wants_grad(1)) row.grad(1, [&](auto j) { return poisoned_by(model.others, -slope(j)); });
+    if (!row.wants_grad(0)) return;
+    row.for_each([&](auto j) { model.keep(row, j, model.prob(row, j), slope(j), zero); });
     model.pull_back(row, 1.0);
 }
 

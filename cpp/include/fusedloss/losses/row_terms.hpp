@@ -21,6 +21,9 @@
 //     row.index(j)                 the class index of j
 //     row.label()                  the class index of the label, 0 in rows that have been excluded
 //     row.at_label(j)              whether j is the label; row.onehot(j) is 1 there and 0 elsewhere
+//     row.has(k)                   whether there is an input k: one that `dense` traits make optional
+//     row.target(j)                the share of class j in the target of a loss whose traits are `dense`:
+//                                  in(1, j) if there are probabilities, onehot(j) otherwise
 //     row.class_weight(j)          1 where there are none; the weight of the label is the driver's to apply
 //     row.sum(f), max(f), min(f)   of f(j) over the classes. Sums are compensated, their order depends on C
 //                                  alone; NaN anywhere makes all three NaN

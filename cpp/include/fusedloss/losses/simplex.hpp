@@ -90,6 +90,7 @@ struct distribution {
     }
     // The gradient of `scale` times that value in the row input. For logits it is w_j - p_j sum(w) with w_j =
     // p_j dvalue/dp_j, for weights (w_j / p_j - sum(w)) / total; what was given normalised is taken as it is.
+    // An infinite w_j outgrows what the sum takes back, and pushes all other classes the other way.
     FUSEDLOSS_SHARED void pull_back(Row& row, T scale) const {
         T mean(0.0), mean_top(0.0);
         const auto weighted = [&](auto j) {
@@ -100,11 +101,12 @@ struct distribution {
             mean = row.sum([&](auto j) { return select(at_top(row, j), T(0.0), weighted(j)); });
             mean_top = row.sum([&](auto j) { return select(at_top(row, j), weighted(j), T(0.0)); });
         }
-        row.grad(0, [&](auto j) {
+        row.grad(input, [&](auto j) {
             const T w = row.get(0, j), p = row.get(1, j), share = exponential() ? p : T(1.0);
-            const T g =
-                select(at_top(row, j), w * rest(row, j, p) - share * mean, w - share * (mean + mean_top));
-            return scale * (g / unit);
+            const T other = normalises() ? rest(row, j, p) : T(1.0);
+            const T g = select(at_top(row, j), w * other - zero_times(share, mean),
+                               w - zero_times(share, mean + mean_top));
+            return zero_times(select(abs(w) == T(__builtin_inf()), zero_times(other, w), g) / unit, scale);
         });
     }
 };
