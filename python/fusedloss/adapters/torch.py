@@ -1,0 +1,475 @@
+"""PyTorch: every loss as a function of CPU tensors and as a module, with the names and arguments that PyTorch has.
+
+``import fusedloss.adapters.torch as F`` runs code written for ``torch.nn.functional``: losses come from here, all else
+from there, and so do the few cases that only PyTorch can do (gradients in the targets of a cross entropy, a weight for
+every score of a row). Losses that PyTorch does not have are called as in `fusedloss`; their modules have the same names
+in CamelCase. Tensors are neither copied on their way in nor gradients on their way out; the gradient is computed along
+with the value. `bfloat16` needs ml_dtypes.
+
+Examples
+--------
+>>> import torch
+>>> import fusedloss.adapters.torch as F
+>>> x = torch.tensor([0.5, -1.0], requires_grad=True)
+>>> F.huber_loss(x, torch.zeros(2), delta=0.5).backward()
+>>> x.grad
+tensor([ 0.2500, -0.2500])
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from .._loss import Loss, losses
+
+# What `torch.nn.functional` does otherwise unless told.
+_AS_TORCH: dict[str, dict[str, Any]] = {"binary_cross_entropy": {"log_clamp": 100.0}}
+_MODULE_NAMES = {
+    "l1_loss": "L1Loss",
+    "mse_loss": "MSELoss",
+    "nll_loss": "NLLLoss",
+    "kl_div": "KLDivLoss",
+    "binary_cross_entropy": "BCELoss",
+    "binary_cross_entropy_with_logits": "BCEWithLogitsLoss",
+    "cross_entropy": "CrossEntropyLoss",
+    "smooth_l1_loss": "SmoothL1Loss",
+    "poisson_nll_loss": "PoissonNLLLoss",
+    "gaussian_nll_loss": "GaussianNLLLoss",
+    "multilabel_margin_loss": "MultiLabelMarginLoss",
+    "multilabel_soft_margin_loss": "MultiLabelSoftMarginLoss",
+}
+_LEGACY = ("size_average", "reduce")
+
+
+# ---- tensors and arrays ---------------------------------------------------------------------------
+
+
+def _array_of(tensor: Any) -> Any:
+    """The memory of a tensor as an array."""
+    tensor = tensor.detach()
+    if tensor.dtype is torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(import_module("ml_dtypes").bfloat16)
+    return tensor.resolve_neg().numpy()
+
+
+def _tensor_of(array: Any) -> Any:
+    """The memory of an array as a tensor."""
+    if array.dtype.kind == "V":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+class _Call(NamedTuple):
+    """A loss with its parameters, and what the tensors of a call are to it: first the data, then options by name."""
+
+    loss: Loss[Any]
+    names: tuple[str, ...]
+    wrt: tuple[str, ...]
+
+    @property
+    def data(self) -> int:
+        """How many tensors are arguments in order."""
+        return len(_data_names(self.loss))
+
+    def arguments(self, tensors: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments of the loss."""
+        arrays = [_array_of(tensor) for tensor in tensors]
+        options = dict(zip(self.names[self.data :], arrays[self.data :], strict=True))
+        return arrays[: self.data], {**options, "n_threads": torch.get_num_threads()}
+
+    def value(self, value: Any, tensors: Sequence[Any]) -> Any:
+        """What the loss gives, as a tensor."""
+        if isinstance(value, np.ndarray):
+            return _tensor_of(value)
+        return torch.tensor(value, dtype=_value_dtype(tensors[: self.data]))
+
+    def gradients(self, tensors: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """New tensors for the gradients, and their arrays."""
+        grads = tuple(torch.empty_like(tensors[self.names.index(name)]) for name in self.wrt)
+        return grads, tuple(_array_of(grad) for grad in grads)
+
+    def run(self, tensors: Sequence[Any]) -> Any:
+        """The value."""
+        data, options = self.arguments(tensors)
+        return self.value(self.loss(*data, **options), tensors)
+
+    def value_and_grads(self, tensors: Sequence[Any]) -> list[Any]:
+        """The value and then the gradients."""
+        data, options = self.arguments(tensors)
+        grads, out = self.gradients(tensors)
+        value, _ = self.loss.value_and_grad(*data, wrt=self.wrt, out=out, **options)
+        return [self.value(value, tensors), *grads]
+
+    def backward(self, cotangent: Any, tensors: Sequence[Any]) -> list[Any]:
+        """The gradients of the sum of cotangents times unreduced values."""
+        data, options = self.arguments(tensors)
+        grads, out = self.gradients(tensors)
+        self.loss.backward(_array_of(cotangent), *data, wrt=self.wrt, out=out, **options)
+        return list(grads)
+
+    def spread(self, grads: Sequence[Any]) -> list[Any]:
+        """Gradients in the places of their tensors."""
+        by_name = dict(zip(self.wrt, grads, strict=True))
+        return [by_name.get(name) for name in self.names]
+
+
+def _value_dtype(tensors: Sequence[Any]) -> Any:
+    floating = [tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point]
+    return functools.reduce(torch.promote_types, floating) if floating else torch.float64
+
+
+@functools.lru_cache(maxsize=1024)
+def _call_of(text: str) -> _Call:
+    """The call that `_text_of` described."""
+    name, names, wrt, constants = json.loads(text)
+    loss = Loss.registry[name]
+    return _Call(loss.bind(**constants) if constants else loss, tuple(names), tuple(wrt))
+
+
+@torch.compiler.assume_constant_result
+def _text_of(name: str, names: tuple[str, ...], wrt: tuple[str, ...], constants: tuple[tuple[str, Any], ...]) -> str:
+    """A call in the only type for constants that operators of PyTorch and our cache both take."""
+    return json.dumps((name, names, wrt, dict(constants)), default=lambda value: value.tolist())
+
+
+# ---- autograd -------------------------------------------------------------------------------------
+
+
+def _final(grads: Sequence[Any]) -> Sequence[Any]:
+    """Gradients that say so when they are differentiated in turn."""
+    # The functional transforms always keep the graph, and let nobody mark tensors.
+    if not torch.is_grad_enabled() or torch._C._functorch.peek_interpreter_stack() is not None:
+        return grads
+    # `once_differentiable` does this where the cotangent requires a gradient; else it would count as a constant.
+    refuse = torch._C._functions.DelayedError(b"fusedloss: losses can be differentiated once", len(grads))
+    refused = refuse(*(grad.detach().requires_grad_() for grad in grads))
+    return refused if len(grads) > 1 else (refused,)
+
+
+class _Reduced(torch.autograd.Function):
+    """A mean or a sum, whose gradients are computed along with it."""
+
+    @staticmethod
+    def forward(call: _Call, *tensors: Any) -> Any:
+        return tuple(call.value_and_grads(tensors))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        ctx.call, *tensors = inputs
+        # Gradients of leaves may be added to in place, so they must not be those that are kept.
+        ctx.leaves = [tensors[ctx.call.names.index(name)].is_leaf for name in ctx.call.wrt]
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Any, *_: Any) -> Any:
+        unit = cotangent.item() == 1.0
+        grads = [
+            grad if unit and not leaf else grad * cotangent.to(grad.dtype)
+            for grad, leaf in zip(ctx.saved_tensors, ctx.leaves, strict=True)
+        ]
+        return (None, *ctx.call.spread(_final(grads)))
+
+
+class _Unreduced(torch.autograd.Function):
+    """One value per term: gradients need to know the cotangent."""
+
+    @staticmethod
+    def forward(call: _Call, *tensors: Any) -> Any:
+        return call.run(tensors)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.call, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Any) -> Any:
+        return (None, *ctx.call.spread(_final(ctx.call.backward(cotangent, ctx.saved_tensors))))
+
+
+# ---- torch.compile: the same as operators ---------------------------------------------------------
+
+
+@torch.library.custom_op("fusedloss::value_and_grads", mutates_args=(), device_types="cpu")
+def _value_and_grads(tensors: Sequence[torch.Tensor], call: str) -> list[torch.Tensor]:
+    return _call_of(call).value_and_grads(tensors)
+
+
+@_value_and_grads.register_fake
+def _(tensors: Sequence[Any], call: str) -> list[Any]:
+    known = _call_of(call)
+    value = tensors[0].new_empty((), dtype=_value_dtype(tensors[: known.data]))
+    return [value, *(torch.empty_like(tensors[known.names.index(name)]) for name in known.wrt)]
+
+
+def _keep_grads(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Any]) -> None:
+    ctx.call = inputs[1]
+    ctx.save_for_backward(*output[1:])
+
+
+def _scale_grads(ctx: Any, cotangents: Sequence[Any]) -> Any:
+    grads = [grad * cotangents[0].to(grad.dtype) for grad in ctx.saved_tensors]
+    return _call_of(ctx.call).spread(grads), None
+
+
+_value_and_grads.register_autograd(_scale_grads, setup_context=_keep_grads)
+
+
+@torch.library.custom_op("fusedloss::value", mutates_args=(), device_types="cpu")
+def _value(tensors: Sequence[torch.Tensor], call: str) -> torch.Tensor:
+    return _call_of(call).run(tensors)
+
+
+@_value.register_fake
+def _(tensors: Sequence[Any], call: str) -> Any:
+    known = _call_of(call)
+    return tensors[0].new_empty(_value_shape(known, tensors), dtype=_value_dtype(tensors[: known.data]))
+
+
+def _value_shape(call: _Call, tensors: Sequence[Any]) -> Sequence[Any]:
+    """The shape of the unreduced loss."""
+    first = tensors[0].shape
+    if call.loss._chosen_reduction != "none":
+        return ()
+    if call.loss.family == "elementwise":
+        return list(first)
+    if call.loss.family == "rows":
+        axis = call.loss.params.get("axis")
+        axis = int(len(first) > 1) if axis is None else axis % len(first)
+        return [*first[:axis], *first[axis + 1 :]]
+    zeros = [torch.zeros([int(n) for n in tensor.shape], dtype=tensor.dtype) for tensor in tensors]
+    return list(call.run(zeros).shape)
+
+
+@torch.library.custom_op("fusedloss::backward", mutates_args=(), device_types="cpu")
+def _backward(cotangent: torch.Tensor, tensors: Sequence[torch.Tensor], call: str) -> list[torch.Tensor]:
+    return _call_of(call).backward(cotangent, tensors)
+
+
+@_backward.register_fake
+def _(cotangent: Any, tensors: Sequence[Any], call: str) -> list[Any]:
+    known = _call_of(call)
+    return [torch.empty_like(tensors[known.names.index(name)]) for name in known.wrt]
+
+
+def _keep_tensors(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    tensors, ctx.call = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _grads_of_values(ctx: Any, cotangent: Any) -> Any:
+    return _call_of(ctx.call).spread(_backward(cotangent, ctx.saved_tensors, ctx.call)), None
+
+
+_value.register_autograd(_grads_of_values, setup_context=_keep_tensors)
+
+
+# ---- functions ------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _data_names(loss: Loss[Any]) -> tuple[str, ...]:
+    """The arguments that are data rather than options."""
+    return tuple(p.name for p in loss._signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
+
+
+def _tensors_of(values: Sequence[Any]) -> list[Any]:
+    """Data as tensors; a number has the precision of the first of them."""
+    tensors: list[Any] = []
+    for value in values:
+        dtype = tensors[0].dtype if tensors and isinstance(value, float) else None
+        tensors.append(value if isinstance(value, torch.Tensor) else torch.as_tensor(value, dtype=dtype))
+    return tensors
+
+
+def _apply(loss: Loss[Any], data: tuple[str, ...], given: dict[str, Any]) -> Any:
+    """Run a loss on the arguments of a call, the first of which are data."""
+    tensors = dict(zip(data, _tensors_of([given.pop(name) for name in data]), strict=True))
+    constants = {}
+    for name, value in given.items():
+        if isinstance(value, torch.Tensor):
+            tensors[name] = value
+        elif value is not None:
+            constants[name] = value
+    for name, tensor in tensors.items():
+        if tensor.device.type != "cpu":
+            raise TypeError(f"{loss.name}: {name} is on device {tensor.device}, expected a tensor on the CPU")
+    wrt: tuple[str, ...] = ()
+    if torch.is_grad_enabled():
+        wrt = tuple(name for name, tensor in tensors.items() if tensor.requires_grad)
+        for name in wrt:
+            if name not in loss.differentiable:
+                raise RuntimeError(f"{loss.name}: {name} requires a gradient, but the loss has none for it")
+    text = _text_of(loss.name, tuple(tensors), wrt, tuple(constants.items()))
+    unreduced = constants.get("reduction", loss._default_reduction) == "none"
+    if torch.compiler.is_compiling():
+        if wrt and not unreduced:
+            return _value_and_grads(list(tensors.values()), text)[0]
+        return _value(list(tensors.values()), text)
+    call = _call_of(text)
+    if not wrt:
+        return call.run(list(tensors.values()))
+    if unreduced:
+        return _Unreduced.apply(call, *tensors.values())
+    return _Reduced.apply(call, *tensors.values())[0]
+
+
+def _is_beyond(loss: Loss[Any], names: tuple[str, ...], given: dict[str, Any]) -> bool:
+    """Whether PyTorch has more: gradients in targets, a weight for every score, a row in odd shapes."""
+    data = {name: given[name] for name in names if isinstance(given[name], torch.Tensor)}
+    if any(tensor.requires_grad and name not in loss.differentiable for name, tensor in data.items()):
+        return torch.is_grad_enabled()
+    if loss.family != "rows":
+        return False
+    weight, scores, target = given.get("weight"), data.get(names[0]), data.get(names[1])
+    many = isinstance(weight, torch.Tensor) and weight.dim() > 1
+    one_row = scores is not None and target is not None and scores.dim() == 1 and target.shape == (1,)
+    return many or one_row or (scores is not None and not scores.dim())
+
+
+def _as_in_torch(loss: Loss[Any], names: tuple[str, ...], given: dict[str, Any]) -> None:
+    """Do what only PyTorch's own functions do with their arguments."""
+    legacy = [given.pop(name, None) for name in _LEGACY]
+    if legacy != [None, None]:
+        given["reduction"] = import_module("torch.nn._reduction").legacy_get_string(*legacy)
+    if loss.family != "elementwise":
+        return
+    first, *others = tensors = _tensors_of([given[name] for name in names])
+    if loss.name == "gaussian_nll_loss" and others[1].shape == first.shape[:-1]:
+        others[1] = others[1].unsqueeze(-1)
+    if any(other.shape != first.shape for other in others):
+        if others[0].shape != first.shape:
+            warnings.warn(
+                f"{loss.name}: {names[0]} has shape {tuple(first.shape)}, {names[1]} {tuple(others[0].shape)}; "
+                "to broadcast these to each other is seldom meant",
+                stacklevel=4,
+            )
+        tensors = torch.broadcast_tensors(first, *others)
+    given.update(zip(names, tensors, strict=True))
+
+
+def _signature_of(loss: Loss[Any]) -> tuple[inspect.Signature, Callable[..., Any] | None]:
+    """How the function is called, and the function that PyTorch has of it."""
+    empty = inspect.Parameter.empty
+    own = {name: p.replace(annotation=empty) for name, p in loss._signature.parameters.items()}
+    theirs = getattr(torch.nn.functional, loss.name, None)
+    known = inspect.signature(theirs).parameters if theirs is not None else {}
+    if tuple(known)[: len(_data_names(loss))] != _data_names(loss) or not set(known) <= {*own, *_LEGACY}:
+        known = {}
+    parameters = [p.replace(annotation=empty) for p in known.values()]
+    parameters += [p for name, p in own.items() if name not in known]
+    return inspect.Signature(
+        sorted(parameters, key=lambda p: p.kind), return_annotation=empty
+    ), theirs if known else None
+
+
+def _function_of(loss: Loss[Any]) -> Callable[..., Any]:
+    signature, theirs = _signature_of(loss)
+    names = tuple(signature.parameters)
+    positional = tuple(p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
+    required = _data_names(loss)
+    defaults = _AS_TORCH.get(loss.name, {})
+    title = loss.name
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if len(args) > len(positional):
+            raise TypeError(f"{title} takes {len(positional)} positional arguments, got {len(args)}")
+        given = {**defaults, **dict(zip(positional, args, strict=False))}
+        for name, value in kwargs.items():
+            if name not in names:
+                raise TypeError(f"{title} has no argument {name!r}")
+            if name in positional[: len(args)]:
+                raise TypeError(f"{title} got {name!r} twice")
+            given[name] = value
+        for name in required:
+            if name not in given:
+                raise TypeError(f"{title} lacks the argument {name!r}")
+        if theirs is not None:
+            if _is_beyond(loss, required, given):
+                return theirs(*args, **kwargs)
+            _as_in_torch(loss, required, given)
+        return _apply(loss, required, given)
+
+    function.__name__ = function.__qualname__ = loss.name
+    function.__doc__ = loss.__doc__
+    vars(function)["__signature__"] = signature
+    return function
+
+
+# ---- modules --------------------------------------------------------------------------------------
+
+
+class _LossModule(torch.nn.Module):
+    """A loss with its options; called with the data."""
+
+    _options: tuple[inspect.Parameter, ...]
+    _function: Callable[..., Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+        bound = inspect.Signature(self._options).bind(*args, **kwargs)
+        bound.apply_defaults()
+        self._plain = []
+        for name, value in bound.arguments.items():
+            if isinstance(value, torch.Tensor):
+                self.register_buffer(name, value)
+            else:
+                setattr(self, name, value)
+            self._plain.append(name)
+
+    def forward(self, *data: Any, **options: Any) -> Any:
+        """The loss of the data; `sample_weight` may be given along."""
+        own = {name: getattr(self, name) for name in self._plain}
+        return type(self)._function(*data, **{**own, **options})
+
+    def extra_repr(self) -> str:
+        defaults = {p.name: p.default for p in self._options}
+        values = {name: getattr(self, name) for name in self._plain}
+        told = {
+            key: value for key, value in values.items() if isinstance(value, torch.Tensor) or value != defaults[key]
+        }
+        return ", ".join(f"{key}={value!r}" for key, value in told.items())
+
+
+def _module_of(loss: Loss[Any], function: Any) -> type[_LossModule]:
+    name = _MODULE_NAMES.get(loss.name) or "".join(word.capitalize() for word in loss.name.split("_"))
+    parameters = [p for p in function.__signature__.parameters.values() if p.name not in _data_names(loss)]
+    options = tuple(p for p in parameters if p.name != "sample_weight")
+    members = {
+        "__doc__": f"`{loss.name}` as a module: called with {', '.join(_data_names(loss))}.\n\n{loss.__doc__}",
+        "__module__": __name__,
+        "__qualname__": name,
+        "__signature__": inspect.Signature(options),
+        "_options": options,
+        "_function": staticmethod(function),
+    }
+    return type(name, (_LossModule,), members)
+
+
+def _make() -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for loss in losses():
+        function = _function_of(loss)
+        module = _module_of(loss, function)
+        made |= {loss.name: function, module.__name__: module}
+    return made
+
+
+globals().update(_make())
+
+
+def __getattr__(name: str) -> Any:
+    """What is no loss, from `torch.nn.functional`."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return getattr(torch.nn.functional, name)
