@@ -40,8 +40,8 @@ def sample(loss, dtype=torch.float64, rows=6, classes=5):
     generator = torch.Generator().manual_seed(1)
     uniform = torch.rand((len(loss.inputs), rows, classes), generator=generator, dtype=torch.float64)
     tensors = [(0.1 + 0.7 * u).to(dtype) for u in uniform]
-    if loss.name in ("aft_nll_loss", "cumulative_link_loss"):
-        tensors[2] = tensors[2] + 1.0  # the upper end of an interval
+    if len(loss.inputs) == 3 and "upper" in loss.inputs[2]:
+        tensors[2] = tensors[2] + 1.0  # of an interval
     if loss.name == "orpo_loss":
         tensors = [-t for t in tensors]
     if loss.name == "multilabel_margin_loss":
@@ -102,6 +102,24 @@ class TestFunctions:
         value.backward()
         assert value.dtype is dtype
         assert leaf.grad.dtype is dtype
+
+    def test_of_compositions(self):
+        real, fake = torch.randn(4, 3), torch.randn(4, 3)
+        leaf = fake.clone().requires_grad_()
+        (grad,) = torch.autograd.grad(F.relativistic_generator_loss(real, leaf), leaf)
+        expected = fl.relativistic_generator_loss.grad(real.numpy(), fake.numpy(), wrt="fake")
+        torch.testing.assert_close(grad, torch.from_numpy(expected))
+
+    def test_of_lists_of_tensors(self):
+        real = [torch.randn(4, 3), torch.randn(2)]
+        leaves = [torch.randn(4, 3, requires_grad=True), torch.randn(2, requires_grad=True)]
+        grads = torch.autograd.grad(2 * F.feature_matching_loss(real, leaves), leaves)
+        arrays = [[t.detach().numpy() for t in each] for each in (real, leaves)]
+        expected = fl.feature_matching_loss.grad(*arrays, wrt="fake")
+        for ours, exact in zip(grads, expected, strict=True):
+            torch.testing.assert_close(ours, 2 * torch.from_numpy(exact))
+        compiled = torch.compile(F.feature_matching_loss, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(torch.autograd.grad(2 * compiled(real, leaves), leaves), grads)
 
     def test_share_memory(self):
         x = torch.arange(4.0)

@@ -24,12 +24,13 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 
-from .._loss import Loss, losses
+from .._composition import Composition, losses
+from .._loss import Loss
 
 # What `torch.nn.functional` does otherwise unless told.
 _AS_TORCH: dict[str, dict[str, Any]] = {"binary_cross_entropy": {"log_clamp": 100.0}}
@@ -68,34 +69,51 @@ def _tensor_of(array: Any) -> Any:
     return torch.from_numpy(array)
 
 
-class _Call(NamedTuple):
-    """A loss with its parameters, and what the tensors of a call are to it: first the data, then options by name."""
+AnyLoss: TypeAlias = "Loss[Any] | Composition[Any]"
 
-    loss: Loss[Any]
+
+class _Call(NamedTuple):
+    """A loss with its parameters, and what the tensors of a call are to it: first the data, then options by name.
+
+    The tensors of an argument that is a list are named ``argument.0``, ``argument.1``, ...
+    """
+
+    loss: AnyLoss
     names: tuple[str, ...]
     wrt: tuple[str, ...]
 
     @property
-    def data(self) -> int:
-        """How many tensors are arguments in order."""
-        return len(_data_names(self.loss))
+    def unreduced(self) -> bool:
+        """Whether there is a value per term."""
+        return isinstance(self.loss, Loss) and self.loss._chosen_reduction == "none"
+
+    @property
+    def arguments_wrt(self) -> tuple[str, ...]:
+        """The arguments that the gradients belong to."""
+        return tuple(dict.fromkeys(name.partition(".")[0] for name in self.wrt))
 
     def arguments(self, tensors: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments of the loss."""
-        arrays = [_array_of(tensor) for tensor in tensors]
-        options = dict(zip(self.names[self.data :], arrays[self.data :], strict=True))
-        return arrays[: self.data], {**options, "n_threads": torch.get_num_threads()}
+        given: dict[str, Any] = {}
+        for name, tensor in zip(self.names, tensors, strict=True):
+            argument, listed, _ = name.partition(".")
+            if listed:
+                given.setdefault(argument, []).append(_array_of(tensor))
+            else:
+                given[argument] = _array_of(tensor)
+        data = [given.pop(name) for name in _data_names(self.loss)]
+        return data, {**given, "n_threads": torch.get_num_threads()}
 
     def value(self, value: Any, tensors: Sequence[Any]) -> Any:
         """What the loss gives, as a tensor."""
-        if isinstance(value, np.ndarray):
-            return _tensor_of(value)
-        return torch.tensor(value, dtype=_value_dtype(tensors[: self.data]))
+        return _tensor_of(value) if isinstance(value, np.ndarray) else torch.tensor(value, dtype=self.dtype(tensors))
 
-    def gradients(self, tensors: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """New tensors for the gradients, and their arrays."""
-        grads = tuple(torch.empty_like(tensors[self.names.index(name)]) for name in self.wrt)
-        return grads, tuple(_array_of(grad) for grad in grads)
+    def dtype(self, tensors: Sequence[Any]) -> Any:
+        """The dtype of the value: what the floating data have in common."""
+        options = set(self.names) - {*_data_names(self.loss)}
+        data = [t for name, t in zip(self.names, tensors, strict=True) if name not in options or "." in name]
+        floating = [tensor.dtype for tensor in data if tensor.dtype.is_floating_point]
+        return functools.reduce(torch.promote_types, floating) if floating else torch.float64
 
     def run(self, tensors: Sequence[Any]) -> Any:
         """The value."""
@@ -103,18 +121,34 @@ class _Call(NamedTuple):
         return self.value(self.loss(*data, **options), tensors)
 
     def value_and_grads(self, tensors: Sequence[Any]) -> list[Any]:
-        """The value and then the gradients."""
+        """The value and then the gradients, in new tensors."""
         data, options = self.arguments(tensors)
-        grads, out = self.gradients(tensors)
-        value, _ = self.loss.value_and_grad(*data, wrt=self.wrt, out=out, **options)
+        if isinstance(self.loss, Loss):
+            grads, options["out"] = self._new_gradients(tensors)
+            value, _ = self.loss.value_and_grad(*data, wrt=self.wrt, **options)
+        else:
+            value, arrays = self.loss.value_and_grad(*data, wrt=self.arguments_wrt, **options)
+            grads = self._chosen(arrays)
         return [self.value(value, tensors), *grads]
 
     def backward(self, cotangent: Any, tensors: Sequence[Any]) -> list[Any]:
         """The gradients of the sum of cotangents times unreduced values."""
         data, options = self.arguments(tensors)
-        grads, out = self.gradients(tensors)
-        self.loss.backward(_array_of(cotangent), *data, wrt=self.wrt, out=out, **options)
-        return list(grads)
+        grads, options["out"] = self._new_gradients(tensors)
+        self.loss.backward(_array_of(cotangent), *data, wrt=self.wrt, **options)
+        return grads
+
+    def _new_gradients(self, tensors: Sequence[Any]) -> tuple[list[Any], tuple[Any, ...]]:
+        grads = [torch.empty_like(tensors[self.names.index(name)]) for name in self.wrt]
+        return grads, tuple(_array_of(grad) for grad in grads)
+
+    def _chosen(self, arrays: Any) -> list[Any]:
+        """Of the gradients in arguments those that are wanted."""
+        by_name: dict[str, Any] = {}
+        arguments = self.arguments_wrt
+        for name, array in zip(arguments, (arrays,) if len(arguments) == 1 else arrays, strict=True):
+            by_name |= {f"{name}.{k}": a for k, a in enumerate(array)} if isinstance(array, tuple) else {name: array}
+        return [_tensor_of(by_name[name]) for name in self.wrt]
 
     def spread(self, grads: Sequence[Any]) -> list[Any]:
         """Gradients in the places of their tensors."""
@@ -122,16 +156,12 @@ class _Call(NamedTuple):
         return [by_name.get(name) for name in self.names]
 
 
-def _value_dtype(tensors: Sequence[Any]) -> Any:
-    floating = [tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point]
-    return functools.reduce(torch.promote_types, floating) if floating else torch.float64
-
-
 @functools.lru_cache(maxsize=1024)
 def _call_of(text: str) -> _Call:
     """The call that `_text_of` described."""
     name, names, wrt, constants = json.loads(text)
-    loss = Loss.registry[name]
+    known: dict[str, Any] = {**Loss.registry, **Composition.registry}
+    loss: AnyLoss = known[name]
     return _Call(loss.bind(**constants) if constants else loss, tuple(names), tuple(wrt))
 
 
@@ -208,7 +238,7 @@ def _value_and_grads(tensors: Sequence[torch.Tensor], call: str) -> list[torch.T
 @_value_and_grads.register_fake
 def _(tensors: Sequence[Any], call: str) -> list[Any]:
     known = _call_of(call)
-    value = tensors[0].new_empty((), dtype=_value_dtype(tensors[: known.data]))
+    value = tensors[0].new_empty((), dtype=known.dtype(tensors))
     return [value, *(torch.empty_like(tensors[known.names.index(name)]) for name in known.wrt)]
 
 
@@ -233,13 +263,13 @@ def _value(tensors: Sequence[torch.Tensor], call: str) -> torch.Tensor:
 @_value.register_fake
 def _(tensors: Sequence[Any], call: str) -> Any:
     known = _call_of(call)
-    return tensors[0].new_empty(_value_shape(known, tensors), dtype=_value_dtype(tensors[: known.data]))
+    return tensors[0].new_empty(_value_shape(known, tensors), dtype=known.dtype(tensors))
 
 
 def _value_shape(call: _Call, tensors: Sequence[Any]) -> Sequence[Any]:
     """The shape of the unreduced loss."""
     first = tensors[0].shape
-    if call.loss._chosen_reduction != "none":
+    if not call.unreduced:
         return ()
     if call.loss.family == "elementwise":
         return list(first)
@@ -278,7 +308,7 @@ _value.register_autograd(_grads_of_values, setup_context=_keep_tensors)
 
 
 @functools.cache
-def _data_names(loss: Loss[Any]) -> tuple[str, ...]:
+def _data_names(loss: AnyLoss) -> tuple[str, ...]:
     """The arguments that are data rather than options."""
     return tuple(p.name for p in loss._signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
 
@@ -292,9 +322,16 @@ def _tensors_of(values: Sequence[Any]) -> list[Any]:
     return tensors
 
 
-def _apply(loss: Loss[Any], data: tuple[str, ...], given: dict[str, Any]) -> Any:
+def _apply(loss: AnyLoss, data: tuple[str, ...], defaults: dict[str, Any], given: dict[str, Any]) -> Any:
     """Run a loss on the arguments of a call, the first of which are data."""
-    tensors = dict(zip(data, _tensors_of([given.pop(name) for name in data]), strict=True))
+    tensors: dict[str, Any] = {}
+    for name in data:
+        value = given.pop(name)
+        if isinstance(value, (list, tuple)) and value and isinstance(value[0], torch.Tensor):
+            tensors.update({f"{name}.{k}": tensor for k, tensor in enumerate(value)})
+        else:
+            tensors[name] = value
+    tensors = dict(zip(tensors, _tensors_of(list(tensors.values())), strict=True))
     constants = {}
     for name, value in given.items():
         if isinstance(value, torch.Tensor):
@@ -308,10 +345,10 @@ def _apply(loss: Loss[Any], data: tuple[str, ...], given: dict[str, Any]) -> Any
     if torch.is_grad_enabled():
         wrt = tuple(name for name, tensor in tensors.items() if tensor.requires_grad)
         for name in wrt:
-            if name not in loss.differentiable:
+            if name.partition(".")[0] not in loss.differentiable:
                 raise RuntimeError(f"{loss.name}: {name} requires a gradient, but the loss has none for it")
     text = _text_of(loss.name, tuple(tensors), wrt, tuple(constants.items()))
-    unreduced = constants.get("reduction", loss._default_reduction) == "none"
+    unreduced = constants.get("reduction", defaults.get("reduction")) == "none"
     if torch.compiler.is_compiling():
         if wrt and not unreduced:
             return _value_and_grads(list(tensors.values()), text)[0]
@@ -324,7 +361,7 @@ def _apply(loss: Loss[Any], data: tuple[str, ...], given: dict[str, Any]) -> Any
     return _Reduced.apply(call, *tensors.values())[0]
 
 
-def _is_beyond(loss: Loss[Any], names: tuple[str, ...], given: dict[str, Any]) -> bool:
+def _is_beyond(loss: AnyLoss, names: tuple[str, ...], given: dict[str, Any]) -> bool:
     """Whether PyTorch has more: gradients in targets, a weight for every score, a row in odd shapes."""
     data = {name: given[name] for name in names if isinstance(given[name], torch.Tensor)}
     if any(tensor.requires_grad and name not in loss.differentiable for name, tensor in data.items()):
@@ -337,7 +374,7 @@ def _is_beyond(loss: Loss[Any], names: tuple[str, ...], given: dict[str, Any]) -
     return many or one_row or (scores is not None and not scores.dim())
 
 
-def _as_in_torch(loss: Loss[Any], names: tuple[str, ...], given: dict[str, Any]) -> None:
+def _as_in_torch(loss: AnyLoss, names: tuple[str, ...], given: dict[str, Any]) -> None:
     """Do what only PyTorch's own functions do with their arguments."""
     legacy = [given.pop(name, None) for name in _LEGACY]
     if legacy != [None, None]:
@@ -358,7 +395,7 @@ def _as_in_torch(loss: Loss[Any], names: tuple[str, ...], given: dict[str, Any])
     given.update(zip(names, tensors, strict=True))
 
 
-def _signature_of(loss: Loss[Any]) -> tuple[inspect.Signature, Callable[..., Any] | None]:
+def _signature_of(loss: AnyLoss) -> tuple[inspect.Signature, Callable[..., Any] | None]:
     """How the function is called, and the function that PyTorch has of it."""
     empty = inspect.Parameter.empty
     own = {name: p.replace(annotation=empty) for name, p in loss._signature.parameters.items()}
@@ -373,18 +410,19 @@ def _signature_of(loss: Loss[Any]) -> tuple[inspect.Signature, Callable[..., Any
     ), theirs if known else None
 
 
-def _function_of(loss: Loss[Any]) -> Callable[..., Any]:
+def _function_of(loss: AnyLoss) -> Callable[..., Any]:
     signature, theirs = _signature_of(loss)
     names = tuple(signature.parameters)
     positional = tuple(p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
     required = _data_names(loss)
-    defaults = _AS_TORCH.get(loss.name, {})
+    changed = _AS_TORCH.get(loss.name, {})
+    defaults = {p.name: p.default for p in signature.parameters.values() if p.name == "reduction"}
     title = loss.name
 
     def function(*args: Any, **kwargs: Any) -> Any:
         if len(args) > len(positional):
             raise TypeError(f"{title} takes {len(positional)} positional arguments, got {len(args)}")
-        given = {**defaults, **dict(zip(positional, args, strict=False))}
+        given = {**changed, **dict(zip(positional, args, strict=False))}
         for name, value in kwargs.items():
             if name not in names:
                 raise TypeError(f"{title} has no argument {name!r}")
@@ -398,7 +436,7 @@ def _function_of(loss: Loss[Any]) -> Callable[..., Any]:
             if _is_beyond(loss, required, given):
                 return theirs(*args, **kwargs)
             _as_in_torch(loss, required, given)
-        return _apply(loss, required, given)
+        return _apply(loss, required, defaults, given)
 
     function.__name__ = function.__qualname__ = loss.name
     function.__doc__ = loss.__doc__
@@ -441,7 +479,7 @@ class _LossModule(torch.nn.Module):
         return ", ".join(f"{key}={value!r}" for key, value in told.items())
 
 
-def _module_of(loss: Loss[Any], function: Any) -> type[_LossModule]:
+def _module_of(loss: AnyLoss, function: Any) -> type[_LossModule]:
     name = _MODULE_NAMES.get(loss.name) or "".join(word.capitalize() for word in loss.name.split("_"))
     parameters = [p for p in function.__signature__.parameters.values() if p.name not in _data_names(loss)]
     options = tuple(p for p in parameters if p.name != "sample_weight")
