@@ -9,6 +9,7 @@
 #include "fusedloss/core/blocks.hpp"
 #include "fusedloss/core/views.hpp"
 #include "fusedloss/runtime.hpp"
+#include "scratch.hpp"
 #include "tables.hpp"
 
 #if defined(__x86_64__)
@@ -65,7 +66,7 @@ const kernel_table* best_table() {
 }
 
 const kernel_table* active_ = nullptr;
-
+}
 const kernel_table& active() {
     const kernel_table* t = __atomic_load_n(&active_, __ATOMIC_ACQUIRE);
     if (!t) {
@@ -74,7 +75,7 @@ const kernel_table& active() {
     }
     return *t;
 }
-
+namespace {
 // Merges dimensions over every array the job touches.
 void prepare(elementwise_job& job) {
     strided* arrays[2 * max_inputs + max_weights + 2];
@@ -129,21 +130,6 @@ bool worth_streaming(const rows_job& job) {
     for (const class_array& g : job.grad) add(g);
     return bytes > last_level_cache();
 }
-
-// Scratch of a thread, freed however the work ends.
-class scratch {
-  public:
-    explicit scratch(std::size_t bytes) {
-        if (bytes && posix_memalign(&memory_, 64, bytes) != 0) throw std::bad_alloc();
-    }
-    scratch(const scratch&) = delete;
-    scratch& operator=(const scratch&) = delete;
-    ~scratch() { std::free(memory_); }
-    char* data() const { return static_cast<char*>(memory_); }
-
-  private:
-    void* memory_ = nullptr;
-};
 
 // Rows cut into blocks that depend on the job's size alone, whole panels of them.
 partition row_partition(std::int64_t count, std::int64_t classes) {

@@ -15,11 +15,11 @@ struct kernels_of<type_list<Loss...>> {
     static constexpr kernel_entry entries[] = {make_kernels<Loss>()...};
 };
 
-template <class List>
+template <class Rows, class Similarity>
 struct row_kernels_of;
-template <class... Loss>
-struct row_kernels_of<type_list<Loss...>> {
-    static constexpr row_entry entries[] = {make_row_kernels<Loss>()...};
+template <class... Rows, class... Similarity>
+struct row_kernels_of<type_list<Rows...>, type_list<Similarity...>> {
+    static constexpr row_entry entries[] = {make_row_kernels<Rows>()..., make_row_kernels<Similarity>()...};
 };
 template <class List>
 struct softmax_kernels_of;
@@ -39,13 +39,14 @@ constexpr kernel_table FUSEDLOSS_CONCAT3(table_, FUSEDLOSS_ISA, ) = {
     process<double>,
     process_weights,
     softmax_kernels_of<softmax_losses>::entries,
-    row_kernels_of<rows_losses>::entries,
+    row_kernels_of<rows_losses, similarity_losses>::entries,
     softmax_workspace,
     rows_workspace,
     process_softmax<float>,
     process_softmax<double>,
     process_rows,
     check_label_block,
+    &FUSEDLOSS_TABLE(similarity),
 };
 
 }  // namespace fusedloss

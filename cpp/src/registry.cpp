@@ -32,21 +32,23 @@ struct infos_of<type_list<Loss...>> {
 using infos = infos_of<elementwise_losses>;
 
 template <class Loss>
-constexpr row_loss_info row_info_of(bool softmax) {
+constexpr row_loss_info row_info_of(const char* shape, bool softmax = false) {
     static_assert(words(Loss::inputs) == Loss::traits.inputs + Loss::traits.label, "a loss names its inputs");
     static_assert(words(Loss::params) == 0 || words(Loss::params) * sizeof(double) == sizeof(Loss),
                   "a loss names its parameters, and all of them are doubles");
-    return {Loss::name, Loss::inputs, Loss::params, Loss::traits, softmax};
+    return {Loss::name, Loss::inputs, Loss::params, Loss::traits, shape, softmax};
 }
 
-template <class Softmax, class Rows>
+template <class Softmax, class Rows, class Similarity>
 struct row_infos_of;
-template <class... Softmax, class... Rows>
-struct row_infos_of<type_list<Softmax...>, type_list<Rows...>> {
-    static constexpr int count = sizeof...(Softmax) + sizeof...(Rows);
-    static constexpr row_loss_info all[] = {row_info_of<Softmax>(true)..., row_info_of<Rows>(false)...};
+template <class... Softmax, class... Rows, class... Similarity>
+struct row_infos_of<type_list<Softmax...>, type_list<Rows...>, type_list<Similarity...>> {
+    static constexpr int count = sizeof...(Softmax) + sizeof...(Rows) + sizeof...(Similarity);
+    static constexpr row_loss_info all[] = {row_info_of<Softmax>("softmax", true)...,
+                                            row_info_of<Rows>("rows")...,
+                                            row_info_of<Similarity>("similarity")...};
 };
-using row_infos = row_infos_of<softmax_losses, rows_losses>;
+using row_infos = row_infos_of<softmax_losses, rows_losses, similarity_losses>;
 
 }  // namespace
 

@@ -1,16 +1,29 @@
 // One kernel table per ISA level that this architecture has.
 #pragma once
 
-#include "fusedloss/core/job.hpp"
+#include "fusedloss/core/similarity_job.hpp"
+#include "fusedloss/simd/isa.hpp"
 
 namespace fusedloss {
 
 #if defined(__x86_64__)
 extern const kernel_table table_v1, table_v3, table_v4;
+extern const similarity_table similarity_v1, similarity_v3, similarity_v4;
 #elif defined(__aarch64__)
 extern const kernel_table table_neon;
+extern const similarity_table similarity_neon;
 #else
 extern const kernel_table table_generic;
+extern const similarity_table similarity_generic;
 #endif
 
+// The name of a family's table in the translation unit of one level.
+#define FUSEDLOSS_TABLE(family) FUSEDLOSS_CONCAT3(family##_, FUSEDLOSS_ISA, )
+
+namespace runtime {
+
+// Of the level in use.
+const kernel_table& active();
+
+}  // namespace runtime
 }  // namespace fusedloss

@@ -7,6 +7,7 @@ namespace py = pybind11;
 void register_runtime(py::module_&);
 void register_elementwise(py::module_&);
 void register_rows(py::module_&);
+void register_similarity(py::module_&);
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.doc() = "Compiled core of fusedloss.";
@@ -14,4 +15,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     register_runtime(m);
     register_elementwise(m);
     register_rows(m);
+    register_similarity(m);
 }

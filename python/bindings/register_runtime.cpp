@@ -36,7 +36,7 @@ py::list losses() {
         const rt::row_loss_info& info = rt::row_loss_at(i);
         const auto& traits = info.traits;
         py::dict d = describe(i, info.name, info.inputs, info.params, traits.differentiable, traits.hessian);
-        d["shape"] = info.softmax ? "softmax" : "rows";
+        d["shape"] = info.shape;
         d["arrays"] = traits.inputs;
         all.append(d);
     }

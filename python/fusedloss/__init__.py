@@ -23,6 +23,7 @@ from ._metrics import expected_calibration_error as expected_calibration_error
 from ._metrics import metrics as metrics
 from .activation import *
 from .binary import *
+from .contrastive import *
 from .distribution import *
 from .divergence import *
 from .evaluation import Evaluation as Evaluation

@@ -43,3 +43,17 @@ def rows(
     out: Any,
     threads: int,
 ) -> tuple[Any, tuple[Any, ...], Any, Any]: ...
+def similarity(
+    loss: int,
+    label: str,
+    inputs: tuple[Any, ...],
+    params: tuple[float, ...],
+    options: tuple[Any, ...],
+    sample_weight: Any,
+    cotangent: Any,
+    reduction: int,
+    want: int,
+    wrt: int,
+    out: Any,
+    threads: int,
+) -> tuple[Any, tuple[Any, ...], Any, Any]: ...

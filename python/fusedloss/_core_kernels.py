@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # and what its family takes besides. A plain tuple, because it stands in the path of every call.
 Call: TypeAlias = "tuple[Kernel, tuple[Any, ...], tuple[float, ...], tuple[Any, ...]]"
 
-_DIVISORS = {"rows": 0, "weights": 1, "elements": 2, "tasks": 3}
+_DIVISORS = {"rows": 0, "weights": 1, "elements": 2, "tasks": 3, "anchors": 4, "pairs": 5}
 _HESSIANS = {"exact": 0, "gauss_newton": 1, "upper": 2, "lightgbm": 3, "abs_residual": 4}
 
 
@@ -164,3 +164,76 @@ class Kernels(Generic[K]):
 
 kernels: Kernels[ElementwiseKernel] = Kernels({"elementwise": ElementwiseKernel})
 row_kernels: Kernels[SoftmaxKernel] = Kernels({"rows": RowKernel, "softmax": SoftmaxKernel})
+
+
+# What each input of a similarity kernel is to the scores, as the core spells it.
+_ROLES = {"row": "r", "column": "c", "both": "b", "own": "o", "scale": "s", "bias": "a"}
+_LABELS = {"given": 0, "diagonal": 1, "opposite": 2, "first": 3}
+
+
+class SimilarityKernel(Kernel):
+    """A loss of rows of class scores, applied to the scores of all pairs of two sets of vectors.
+
+    `inputs` names the arrays of the public loss and what each is to the scores: vectors that are rows ("row"),
+    columns ("column") or "both", columns that each row has for itself ("own": [N, D] or [N, K, D], they come first), or
+    a number that multiplies the scores ("scale") or is added to them ("bias", also one for each column). Inputs of one
+    kind follow one another.
+
+    `label` is the label of each row, or `labels` says which column is a row's positive: that of its own number
+    ("diagonal"), that of the other half ("opposite"), or the first. `of_columns` are up to two further inputs of the
+    loss of the rows, one number per column.
+    """
+
+    __slots__ = ("names", "roles", "target")
+
+    run = staticmethod(_core.similarity)
+
+    def __init__(self, loss: str, inputs: Mapping[str, str], *, target: str = "labels") -> None:
+        info = next(i for i in _core.losses() if i["name"] == loss and i["shape"] in ("rows", "softmax", "similarity"))
+        everything = (1 << len(inputs)) - 1
+        super().__init__(
+            {
+                **info,
+                "inputs": tuple(inputs),
+                "arrays": len(inputs),
+                "differentiable": everything,
+                "has_hessian": False,
+            }
+        )
+        self.names = " ".join(inputs)
+        self.roles = "".join(_ROLES[role] for role in inputs.values())
+        self.target = target
+
+    def __call__(
+        self,
+        *inputs: Any,
+        label: Any = None,
+        of_columns: tuple[Any, ...] = (),
+        labels: str = "given",
+        weight: Any = None,
+        ignore_index: int | None = None,
+        divisor: str = "rows",
+        scale: float = 1.0,
+        normalize: bool = False,
+        exclude_self: bool = False,
+        distance: bool = False,
+        two_sided: bool = False,
+        paired: bool = False,
+        softcap: float = 0.0,
+        z_loss: float = 0.0,
+        label_smoothing: float = 0.0,
+        margin: tuple[float, float, float, float] | None = None,
+        **params: float,
+    ) -> Result:
+        if ignore_index is not None:
+            ignore_index = integer("ignore_index", ignore_index)
+        flags = normalize | exclude_self << 1 | distance << 2 | two_sided << 3 | paired << 4
+        columns = (*of_columns, None, None)[:2]
+        options = (label, *columns, weight, ignore_index, _DIVISORS[divisor], self.names, self.roles, _LABELS[labels])
+        transform = (flags, scale, softcap, z_loss, label_smoothing, self.target, margin)
+        return self._call(inputs, params, (*options, *transform))
+
+    @property
+    def array_options(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the leading options."""
+        return self.target, self.target, self.target, "weight"

@@ -70,6 +70,7 @@ class Family(NamedTuple):
 _ELEMENTWISE = Family("elementwise", "elements", "an element", "`{}`", "", "")
 _ORDINAL = Family("ordinal", "elements", "an element", "`{}`", "", _INDEX_ERROR)
 _ROWS = Family("rows", "rows", "a row", "`{}` without its class axis", AXIS, _INDEX_ERROR)
+_SIMILARITY = Family("similarity", "rows", "a row", "the rows of scores, one for each vector", "", "")
 
 
 class PartialSum(NamedTuple):
@@ -113,7 +114,7 @@ class Loss(Documented[P]):
     name : str
         The public name, e.g. ``"huber_loss"``.
     family : str
-        The driver that carries it: ``"elementwise"`` or ``"rows"``.
+        The driver that carries it: ``"elementwise"``, ``"rows"`` or ``"similarity"``.
     inputs : tuple of str
         Names of the array arguments.
     params : dict
@@ -437,3 +438,4 @@ class _Enlist:
 elementwise = _Enlist(_ELEMENTWISE)
 ordinal = _Enlist(_ORDINAL)
 rows = _Enlist(_ROWS)
+similarity = _Enlist(_SIMILARITY)

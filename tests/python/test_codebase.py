@@ -20,7 +20,14 @@ PACKAGE = Path(fl.__file__).parent
 
 # From the bottom up; a file may include what stands before its own layer, and its own layer.
 LAYERS = (
-    ("simd/isa.hpp", "core/formula.hpp", "core/job.hpp", "core/rows_job.hpp", "core/error.hpp"),
+    (
+        "simd/isa.hpp",
+        "core/formula.hpp",
+        "core/job.hpp",
+        "core/rows_job.hpp",
+        "core/similarity_job.hpp",
+        "core/error.hpp",
+    ),
     ("simd/native.hpp",),
     ("simd/pack.hpp",),
     ("simd/transpose.hpp",),
@@ -36,7 +43,14 @@ LAYERS = (
     ("losses.hpp",),
     ("runtime.hpp", "fusedloss.hpp"),
 )
-PLAIN = {"core/formula.hpp", "core/job.hpp", "core/rows_job.hpp", "core/error.hpp", "simd/isa.hpp"}
+PLAIN = {
+    "core/formula.hpp",
+    "core/job.hpp",
+    "core/rows_job.hpp",
+    "core/similarity_job.hpp",
+    "core/error.hpp",
+    "simd/isa.hpp",
+}
 # What formulas of several topics share.
 SHARED = {"losses/terms.hpp", "losses/products.hpp", "losses/row_terms.hpp", "losses/simplex.hpp"}
 FOUNDATION = {"core/reduction.hpp", "core/convert.hpp", "core/views.hpp", "core/blocks.hpp", "core/parallel.hpp"}

@@ -21,6 +21,7 @@ from references_rows import ROW_REFERENCES
 
 EVERY_LOSS = dict(sorted(fl.Loss.registry.items()))
 OWN_TESTS = {"cumulative_link_loss"}  # test_thresholds.py
+OWN_TESTS |= {name for name, loss in EVERY_LOSS.items() if loss.family == "similarity"}  # test_similarity.py
 each_loss = pytest.mark.parametrize("loss", EVERY_LOSS.values(), ids=EVERY_LOSS)
 
 
@@ -39,7 +40,7 @@ def test_every_loss_has_a_reference_and_cases():
 def test_every_kernel_has_a_loss_and_a_case():
     tested = {kernel_of(case) for case in CASES_ENLISTED} | {call_of(case)[0].name for case in ROW_CASES_ENLISTED}
     activations = {activation._probe[0].name for activation in fl.activations()}
-    compiled = {info["name"] for info in _core.losses()}
+    compiled = {info["name"] for info in _core.losses() if info["shape"] != "similarity"}
     assert tested <= compiled
     assert all(name in activations or name.endswith(("_unit", "_vjp")) for name in compiled - tested)
 
@@ -55,7 +56,7 @@ def test_list_is_sorted_and_reachable():
         assert getattr(fl, loss.name) is loss
 
 
-@each_loss
+@pytest.mark.parametrize("loss", [loss for name, loss in EVERY_LOSS.items() if name not in OWN_TESTS])
 def test_cases_reach_every_parameter(loss):
     cases = cases_of_any(loss.name)
     reached = {key for case in cases for key in (*case.params, *case.arguments)}
@@ -121,7 +122,7 @@ class TestMetadata:
         kinds = "loss|entropy|error|divergence|distance|kl_div|score|log_prob"
         assert re.fullmatch(rf"([a-z][a-z0-9]*_)*({kinds})(_with_logits)?", loss.name)
         assert loss.__name__ == loss.name
-        assert loss.family in ("elementwise", "rows", "ordinal")
+        assert loss.family in ("elementwise", "rows", "ordinal", "similarity")
 
     @each_loss
     def test_documentation_is_complete(self, loss):

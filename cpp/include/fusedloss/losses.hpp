@@ -4,6 +4,7 @@
 
 #include "losses/activation.hpp"
 #include "losses/binary.hpp"
+#include "losses/contrastive.hpp"
 #include "losses/distribution.hpp"
 #include "losses/divergence.hpp"
 #include "losses/evidential.hpp"
@@ -64,5 +65,11 @@ using rows_losses = type_list<
     // row_activation.hpp
     softmax_row, softmax_row_vjp, gumbel_softmax_row, gumbel_softmax_row_vjp, taylor_softmax_row,
     taylor_softmax_row_vjp, entmax_row, entmax_row_vjp, l2_normalize_row, l2_normalize_row_vjp>;
+
+// Rows of similarities of one vector with many (families/similarity.hpp): formulas as those of rows_losses.
+using similarity_losses = type_list<
+    // contrastive.hpp
+    supervised_contrastive, pairwise_nt_xent, decoupled_contrastive, two_sided_cross_entropy,
+    shared_partition, sigmoid_pairs>;
 
 }  // namespace fusedloss

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "core/rows_job.hpp"
+#include "core/similarity_job.hpp"
 
 namespace fusedloss {
 namespace runtime {
@@ -33,6 +33,7 @@ struct row_loss_info {
     const char* inputs;  // the arrays with a class axis, then the label if it takes one
     const char* params;
     rows_traits traits;
+    const char* shape;  // of its formula: "softmax", "rows", or "similarity", for rows of similarities alone
     bool softmax;  // a function of log p_y: takes class weights, softmax_options and the other results by row
 };
 int row_loss_count();
@@ -44,6 +45,12 @@ int find_row_loss(const char* name);  // -1 if there is none
 // excepted). Ignored rows and rows of weight 0 have value, gradients, Hessian and log-sum-exp 0 and argmax
 // -1, whatever their scores are.
 sum run_rows(int loss, rows_job& job, int threads);
+
+// Runs a loss of rows on the scores of pairs of vectors: a validated job, whose labels are contiguous 64-bit
+// integers. Needs memory for a chunk of scores (8 MB, or 64 rows if that is more; 256 rows at most), for
+// vectors that are not already one after another in the precision of the products or have to be normalised,
+// and for their gradients.
+sum run_similarity(int loss, const similarity_job& job, int threads);
 
 // Looks at every label of the job (and at the weights of its rows) and writes nothing. Labels must lie in
 // [0, valid_labels) or be the ignored one. Without labels every row is valid.

@@ -90,6 +90,7 @@ struct kernel_entry {
 
 // Rows of class scores: rows_job.hpp.
 struct rows_job;
+struct similarity_table;
 struct row_entry;
 struct softmax_entry;
 struct phi_block;
@@ -114,6 +115,7 @@ struct kernel_table {
     sum (*rows_process)(const rows_job&, const row_entry&, std::int64_t begin, std::int64_t end,
                         void* workspace);
     label_report (*labels)(const rows_job&, std::int64_t valid_labels, std::int64_t begin, std::int64_t end);
+    const similarity_table* similarity;
 };
 
 }  // namespace fusedloss

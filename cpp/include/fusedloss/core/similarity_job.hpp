@@ -1,0 +1,106 @@
+// Work on the scores of all pairs of two sets of vectors, described in plain data. Outside the ISA tag: no
+// code here.
+#pragma once
+
+#include "rows_job.hpp"
+
+namespace fusedloss {
+
+// What an input is to the scores. There are `count` rows and `classes` columns of them: first the columns
+// that each row has for itself, then those that all rows share.
+enum class similarity_role : unsigned char {
+    row,     // vectors [n, D], one for each row; several such inputs follow one another
+    column,  // vectors [m, D], one for each shared column; likewise
+    both,    // vectors that are rows and columns
+    own,     // vectors [N, k, D]: k columns of each row
+    scale,   // a number that multiplies all scores
+    bias,    // a number that is added to all, or one for each shared column
+};
+
+struct similarity_input {
+    similarity_role role;
+    std::int64_t vectors;  // of the whole input; bias: numbers
+    std::int64_t each;     // own: vectors of a row
+    class_array data;      // `rows` crosses the vectors; own: the rows, and then the vectors of a row
+    class_array grad;      // data == nullptr: not wanted
+};
+
+// The score of the label, a cosine c, becomes cos(first * angle + second) - third: margins that make a head
+// ArcFace, CosFace, SphereFace ...
+struct target_margin {
+    double first = 1.0, second = 0.0, third = 0.0;
+    double easy = 0.0;  // 1: only where c > 0
+};
+
+// scores = scale <a_i, b_j> + bias, or -scale |a_i - b_j|^2 + bias.
+struct similarity_job {
+    int inputs;
+    similarity_input input[max_inputs];
+    std::int64_t dimensions;
+    double scale;
+    const double* bias;      // null: none
+    std::int64_t bias_step;  // 1: one for each shared column, 0: one for all
+    double* scale_grad;      // one number; null: not wanted
+    double* bias_grad;       // as many as there are of the bias
+    bool normalize;          // vectors are divided by their norms, or by 1e-12 where that is more
+    bool distance;           // minus squared distances in place of products
+    bool exclude_self;       // row i and shared column i are the same: its score is minus infinity
+    bool two_sided;  // in[1] and in[2] of the loss are the log-sum-exp of each column and the weight of
+                     // the row of its number
+    bool paired;     // ... columns i and count / 2 + i have theirs together
+    bool has_margin;
+    target_margin margin;
+    // The loss of the rows. in[0] and grad[0] are the driver's: grad[0].rows.data != nullptr says that
+    // gradients are wanted. in[1...] with a row stride of 0 hold one number per column.
+    rows_job rows;
+};
+
+// The scores of a chunk: `rows` rows, `pitch` numbers apart.
+template <class C>
+struct score_chunk {
+    C* scores;
+    std::ptrdiff_t pitch;
+    int rows;
+};
+
+// c = alpha a b, or c += alpha a b, of matrices that lie in memory with any steps (in numbers) from row to
+// row and from column to column: a is m x k, b is k x n.
+template <class C>
+struct matrix_product {
+    std::int64_t m, n, k;
+    C alpha;
+    const C* a;
+    std::ptrdiff_t a_row, a_column;
+    const C* b;
+    std::ptrdiff_t b_row, b_column;
+    bool accumulate;
+    C* c;
+    std::ptrdiff_t c_row;
+};
+
+template <class C>
+struct similarity_kernels {
+    std::int64_t product_workspace;  // numbers, for each of the shares that run at a time
+    void (*product)(const matrix_product<C>&, int share, int shares, C* workspace);
+    void (*squared_differences)(const matrix_product<C>&, int share, int shares, C* workspace);
+    void (*fetch)(const class_array&, std::int64_t each, std::int64_t begin, std::int64_t end,
+                  std::int64_t dimensions, bool normalize, const double* shift, C* to, double* norms);
+    void (*return_gradients)(const class_array& out, std::int64_t each, std::int64_t begin, std::int64_t end,
+                             std::int64_t dimensions, const C* vectors, const double* norms, C* grad);
+    void (*fill_bias)(const score_chunk<C>&, const double* bias, std::int64_t step, std::int64_t begin,
+                      std::int64_t end);
+    void (*add_columns)(const score_chunk<C>&, double* total, std::int64_t begin, std::int64_t end);
+    double (*add_row)(const C*, std::int64_t n);
+    double (*dot)(const C*, const C*, std::int64_t n);
+    void (*add_multiple)(C* g, const C* x, double factor, std::int64_t n);
+    void (*apply_margins)(const target_margin&, double scale, const score_chunk<C>&,
+                          const std::int64_t* labels, double* slopes);
+    void (*add_exponentials)(const score_chunk<C>&, double* largest, double* total, std::int64_t begin,
+                             std::int64_t end);
+};
+struct similarity_table {
+    similarity_kernels<float> in_float;
+    similarity_kernels<double> in_double;
+};
+
+}  // namespace fusedloss

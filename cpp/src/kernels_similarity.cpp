@@ -1,0 +1,13 @@
+// Compiled once per ISA level and nothing else: the scores of pairs of vectors, and what happens to them
+// around a loss of rows.
+#include "fusedloss/families/similarity.hpp"
+#include "tables.hpp"
+
+namespace fusedloss {
+
+constexpr similarity_table FUSEDLOSS_TABLE(similarity) = {
+    make_similarity_kernels<float>(),
+    make_similarity_kernels<double>(),
+};
+
+}  // namespace fusedloss

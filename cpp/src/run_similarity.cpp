@@ -1,0 +1,423 @@
+// Losses of the scores of all pairs of two sets of vectors, a chunk of rows at a time:
+// families/similarity.hpp says how. Compiled for the baseline.
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "fusedloss/core/parallel.hpp"
+#include "fusedloss/core/reduction.hpp"
+#include "fusedloss/core/views.hpp"
+#include "fusedloss/runtime.hpp"
+#include "scratch.hpp"
+#include "tables.hpp"
+
+namespace fusedloss {
+namespace runtime {
+namespace {
+
+// The buffer of the scores holds so much, but rows enough for the products and no more than pay.
+constexpr std::int64_t score_bytes = 8 << 20, least_rows = 64, most_rows = 256;
+// Products of fewer terms are over before another thread has woken up.
+constexpr double serial_terms = 1 << 18;
+
+strided advanced(strided a, std::int64_t rows) {
+    if (a.data) a.data = static_cast<char*>(a.data) + rows * a.stride[0];
+    return a;
+}
+
+template <class C>
+class similarity_run {
+  public:
+    similarity_run(const similarity_job& j, const similarity_kernels<C>& kernels, int loss, int threads)
+        : job(j),
+          run(kernels),
+          loss_(loss),
+          count(j.rows.count),
+          classes(j.rows.classes),
+          dimensions(j.dimensions),
+          gradients(j.rows.grad[0].rows.data),
+          threads_(double(count) * double(classes) * double(dimensions) < serial_terms ? 1 : threads) {
+        assign_inputs();
+        // Rows end in odd multiples of a line: their columns lie in different sets of the caches.
+        constexpr std::int64_t line = 64 / sizeof(C);
+        pitch = (classes + line - 1) / line * line;
+        if (pitch / line % 2 == 0) pitch += line;
+        chunk = score_bytes / (pitch * std::int64_t(sizeof(C))) / 8 * 8;
+        chunk = chunk < least_rows ? least_rows : chunk > most_rows ? most_rows : chunk;
+        if (chunk > count) chunk = count;
+        scores = buffer(chunk * pitch);
+        workspace = buffer(run.product_workspace * threads_);
+        slopes.resize(std::size_t(job.has_margin ? chunk : 0));
+        column_sums.resize(std::size_t(gradients && (job.distance || job.bias_grad) ? columns : 0));
+    }
+
+    sum all() {
+        for (matrix& m : matrices) prepare(m);
+        if (job.two_sided) look_at_columns();
+        sum total{0.0, 0.0};
+        for_chunks([&](const score_chunk<C>& s, std::int64_t begin) {
+            score(s, begin);
+            add_to(total, apply_loss(s, begin));
+            if (gradients) push_back(s, begin);
+        });
+        if (gradients) finish();
+        return settled(total);
+    }
+
+  private:
+    class buffer {
+      public:
+        buffer() = default;
+        explicit buffer(std::int64_t numbers) : memory_(new scratch(std::size_t(numbers) * sizeof(C))) {}
+        C* get() const { return reinterpret_cast<C*>(memory_->data()); }
+
+      private:
+        std::unique_ptr<scratch> memory_;
+    };
+
+    // Vectors one after another, in the arithmetic of the products, and the gradient with respect to them:
+    // the caller's memory where it will do.
+    struct matrix {
+        std::vector<int> inputs;
+        std::int64_t vectors = 0;
+        const C* data = nullptr;
+        C* grad = nullptr;
+        buffer own_data, own_grad;
+        std::vector<double> norms;
+        bool wanted = false, begun = false;  // begun: the gradient holds something to add to
+
+        C* grad_of(std::int64_t vector, std::int64_t dimensions) const { return grad + vector * dimensions; }
+        const C* at(std::int64_t vector, std::int64_t dimensions) const { return data + vector * dimensions; }
+    };
+
+    void assign_inputs() {
+        for (int k = 0; k < job.inputs; ++k) {
+            const similarity_input& input = job.input[k];
+            const similarity_role role = input.role;
+            if (role == similarity_role::scale || role == similarity_role::bias) continue;
+            if (role == similarity_role::own) {
+                own_of.push_back(int(matrices.size()));
+                matrices.emplace_back();
+            } else {
+                int& index = role == similarity_role::column ? y : x;
+                if (index < 0) {
+                    index = int(matrices.size());
+                    matrices.emplace_back();
+                }
+                if (role == similarity_role::both) y = index;
+            }
+            matrix& m = role == similarity_role::own
+                            ? matrices.back()
+                            : matrices[std::size_t(role == similarity_role::column ? y : x)];
+            m.inputs.push_back(k);
+            m.vectors += input.vectors;
+            m.wanted = m.wanted || input.grad.rows.data;
+            if (role == similarity_role::own) own_columns += input.each;
+        }
+        columns = classes - own_columns;
+        if (job.scale_grad) matrices[std::size_t(x)].wanted = true;
+    }
+
+    // Whether an array lies as a matrix does.
+    bool usable(const similarity_input& input, const class_array& a) const {
+        constexpr std::int64_t size = sizeof(C);
+        const std::int64_t by_vector = dimensions * size;
+        bool plain = a.rows.data && a.rows.type == dtype_of<C> && (a.step == size || dimensions == 1) &&
+                     reinterpret_cast<std::uintptr_t>(a.rows.data) % size == 0;
+        if (input.role == similarity_role::own)
+            plain = plain && (a.rows.stride[1] == by_vector || input.each == 1) &&
+                    (a.rows.stride[0] == by_vector * input.each || count == 1);
+        else
+            plain = plain && (a.rows.stride[0] == by_vector || input.vectors == 1);
+        return plain;
+    }
+
+    template <class Body>
+    void for_chunks(const Body& body) {
+        for (std::int64_t begin = 0; begin < count; begin += chunk) {
+            const int n = int(count - begin < chunk ? count - begin : chunk);
+            body(score_chunk<C>{scores.get(), pitch, n}, begin);
+        }
+    }
+    template <class Body>
+    void over(std::int64_t n, const Body& body) {
+        const std::int64_t shares = n < threads_ ? n : threads_;
+        parallel_for(shares, threads_,
+                     [&](std::int64_t t) { body(int(t), n * t / shares, n * (t + 1) / shares); });
+    }
+    void multiply(const matrix_product<C>& p, bool distance = false) {
+        const auto share = distance ? run.squared_differences : run.product;
+        parallel_for(threads_, threads_, [&](std::int64_t t) {
+            share(p, int(t), threads_, workspace.get() + t * run.product_workspace);
+        });
+    }
+
+    void prepare(matrix& m) {
+        const similarity_input& first = job.input[m.inputs[0]];
+        const bool single = m.inputs.size() == 1, wanted = gradients && m.wanted;
+        if (single && !job.normalize && !job.distance && usable(first, first.data)) {
+            m.data = static_cast<const C*>(first.data.rows.data);
+        } else {
+            m.own_data = buffer(m.vectors * dimensions);
+            m.data = m.own_data.get();
+            if (job.normalize && wanted) m.norms.resize(std::size_t(m.vectors));
+            std::int64_t done = 0;
+            for (int k : m.inputs) {
+                const similarity_input& input = job.input[k];
+                C* const to = m.own_data.get() + done * dimensions;
+                double* const norms = m.norms.empty() ? nullptr : m.norms.data() + done;
+                over(input.vectors, [&](int, std::int64_t begin, std::int64_t end) {
+                    run.fetch(input.data, each_of(input), begin, end, dimensions, job.normalize, nullptr, to,
+                              norms);
+                });
+                done += input.vectors;
+            }
+        }
+        if (!wanted) return;
+        if (single && usable(first, first.grad)) {
+            m.grad = static_cast<C*>(first.grad.rows.data);
+        } else {
+            m.own_grad = buffer(m.vectors * dimensions);
+            m.grad = m.own_grad.get();
+        }
+    }
+    static std::int64_t each_of(const similarity_input& input) {
+        return input.role == similarity_role::own ? input.each : 1;
+    }
+
+    C* own_scores(const score_chunk<C>& s, int r, std::int64_t column) const {
+        return s.scores + r * pitch + column;
+    }
+
+    // ---- scores -------------------------------------------------------------------------------------
+
+    void score(const score_chunk<C>& s, std::int64_t begin) {
+        const matrix& rows = matrices[std::size_t(x)];
+        const score_chunk<C> shared{s.scores + own_columns, pitch, s.rows};
+        const C alpha = C(job.distance ? -job.scale : job.scale);
+        if (job.bias) {
+            const std::int64_t step = job.bias_step;
+            over(columns, [&](int, std::int64_t first, std::int64_t last) {
+                run.fill_bias(shared, job.bias, step, first, last);
+            });
+        }
+        if (columns)
+            multiply(
+                {s.rows, columns, dimensions, alpha, rows.at(begin, dimensions), dimensions, 1,
+                 matrices[std::size_t(y)].data, 1, dimensions, job.bias != nullptr, shared.scores, pitch},
+                job.distance);
+        std::int64_t column = 0;
+        for (int o : own_of) {
+            const matrix& m = matrices[std::size_t(o)];
+            const std::int64_t each = m.vectors / count;
+            const auto pair = job.distance ? run.squared_differences : run.product;
+            over(s.rows, [&](int share, std::int64_t first, std::int64_t last) {
+                for (std::int64_t r = first; r < last; ++r)
+                    pair({1, each, dimensions, alpha, rows.at(begin + r, dimensions), dimensions, 1,
+                          m.at((begin + r) * each, dimensions), 1, dimensions, false,
+                          own_scores(s, int(r), column), pitch},
+                         0, 1, workspace.get() + share * run.product_workspace);
+            });
+            column += each;
+        }
+        if (job.exclude_self)
+            for (int r = 0; r < s.rows; ++r) *own_scores(shared, r, begin + r) = -C(__builtin_inf());
+        if (job.has_margin) run.apply_margins(job.margin, job.scale, shared, labels() + begin, slopes.data());
+    }
+    const std::int64_t* labels() const { return static_cast<const std::int64_t*>(job.rows.label.data); }
+
+    // The log-sum-exp of every column, and the weights of the rows as those of columns.
+    void look_at_columns() {
+        column_log_sum_exp.assign(std::size_t(columns), -__builtin_inf());
+        std::vector<double> total(std::size_t(columns), 0.0);
+        for_chunks([&](const score_chunk<C>& s, std::int64_t begin) {
+            score(s, begin);
+            over(columns, [&](int, std::int64_t first, std::int64_t last) {
+                run.add_exponentials(s, column_log_sum_exp.data(), total.data(), first, last);
+            });
+        });
+        for (std::size_t j = 0; j < total.size(); ++j) column_log_sum_exp[j] += std::log(total[j]);
+        for (std::size_t j = 0, half = total.size() / 2; job.paired && j < half; ++j) {
+            double &a = column_log_sum_exp[j], &b = column_log_sum_exp[half + j];
+            const double most = a > b ? a : b, least = a > b ? b : a;
+            a = b = most + std::log1p(std::exp(least - most));
+        }
+        column_weight.assign(std::size_t(columns), 0.0);
+        for (std::int64_t i = 0; i < count && i < columns; ++i) {
+            double& weight = column_weight[std::size_t(i)];
+            weight = 1.0;
+            for (int k = 0; k < job.rows.weights; ++k) {
+                double factor;
+                gather_run(
+                    job.rows.weight[k].type, &factor,
+                    static_cast<const char*>(job.rows.weight[k].data) + i * job.rows.weight[k].stride[0],
+                    job.rows.weight[k].stride[0], 1);
+                weight *= factor;
+            }
+        }
+    }
+
+    // ---- the loss -----------------------------------------------------------------------------------
+
+    sum apply_loss(const score_chunk<C>& s, std::int64_t begin) {
+        rows_job rows = job.rows;
+        rows.count = rows.shape[0] = s.rows;
+        rows.in[0].rows.data = s.scores;
+        rows.in[0].rows.type = dtype_of<C>;
+        rows.in[0].rows.stride[0] = pitch * std::int64_t(sizeof(C));
+        rows.in[0].step = sizeof(C);
+        for (int k = 1; k < rows.inputs; ++k) rows.in[k].rows = advanced(rows.in[k].rows, begin);
+        if (job.two_sided) {
+            for (auto* numbers : {&column_log_sum_exp, &column_weight}) {
+                class_array& in = rows.in[rows.inputs++];
+                in.rows = {numbers->data(), dtype::float64, {0}};
+                in.step = sizeof(double);
+            }
+            rows.weights = 0;
+        }
+        if (gradients) rows.grad[0] = rows.in[0];
+        rows.label = advanced(rows.label, begin);
+        for (int k = 0; k < rows.weights; ++k) rows.weight[k] = advanced(rows.weight[k], begin);
+        rows.value = advanced(rows.value, begin);
+        return run_rows(loss_, rows, threads_);
+    }
+
+    // ---- gradients ----------------------------------------------------------------------------------
+
+    void push_back(const score_chunk<C>& s, std::int64_t begin) {
+        matrix& rows = matrices[std::size_t(x)];
+        const score_chunk<C> shared{s.scores + own_columns, pitch, s.rows};
+        if (job.exclude_self)
+            for (int r = 0; r < s.rows; ++r) *own_scores(shared, r, begin + r) = C(0);
+        if (job.has_margin)
+            for (int r = 0; r < s.rows; ++r)
+                if (labels()[begin + r] >= 0) {
+                    C& g = *own_scores(shared, r, labels()[begin + r]);
+                    g = C(double(g) * slopes[std::size_t(r)]);
+                }
+        const double factor = job.distance ? 2.0 * job.scale : job.scale;
+        const C alpha = C(factor);
+        if (!column_sums.empty())
+            over(columns, [&](int, std::int64_t first, std::int64_t last) {
+                run.add_columns(shared, column_sums.data(), first, last);
+            });
+        if (columns) {
+            matrix& shared_vectors = matrices[std::size_t(y)];
+            if (shared_vectors.wanted) {
+                multiply({columns, dimensions, s.rows, alpha, shared.scores, 1, pitch,
+                          rows.at(begin, dimensions), dimensions, 1, shared_vectors.begun,
+                          shared_vectors.grad, dimensions});
+                shared_vectors.begun = true;
+            }
+            if (rows.wanted)
+                multiply({s.rows, dimensions, columns, alpha, shared.scores, pitch, 1, shared_vectors.data,
+                          dimensions, 1, x == y, rows.grad_of(begin, dimensions), dimensions});
+        }
+        std::int64_t column = 0;
+        for (int o : own_of) {
+            matrix& m = matrices[std::size_t(o)];
+            const std::int64_t each = m.vectors / count;
+            const bool first_of_row = column == 0 && columns == 0;
+            over(s.rows, [&](int share, std::int64_t first, std::int64_t last) {
+                C* const own = workspace.get() + share * run.product_workspace;
+                for (std::int64_t r = first; r < last; ++r) {
+                    const C* const g = own_scores(s, int(r), column);
+                    const std::int64_t at = (begin + r) * each;
+                    if (rows.wanted)
+                        run.product(
+                            {1, dimensions, each, alpha, g, pitch, 1, m.at(at, dimensions), dimensions, 1,
+                             !first_of_row, rows.grad_of(begin + r, dimensions), dimensions},
+                            0, 1, own);
+                    if (!m.wanted) continue;
+                    run.product({each, dimensions, 1, alpha, g, 1, pitch, rows.at(begin + r, dimensions),
+                                 dimensions, 1, false, m.grad_of(at, dimensions), dimensions},
+                                0, 1, own);
+                    if (!job.distance) continue;
+                    for (std::int64_t i = 0; i < each; ++i)
+                        run.add_multiple(m.grad_of(at + i, dimensions), m.at(at + i, dimensions),
+                                         -factor * double(g[i]), dimensions);
+                }
+            });
+            column += each;
+        }
+        if (job.distance && rows.wanted)
+            over(s.rows, [&](int, std::int64_t first, std::int64_t last) {
+                for (std::int64_t r = first; r < last; ++r)
+                    run.add_multiple(rows.grad_of(begin + r, dimensions), rows.at(begin + r, dimensions),
+                                     -factor * run.add_row(s.scores + r * pitch, classes), dimensions);
+            });
+    }
+
+    void finish() {
+        const matrix& rows = matrices[std::size_t(x)];
+        if (job.distance && columns) {
+            const matrix& m = matrices[std::size_t(y)];
+            if (m.wanted)
+                over(columns, [&](int, std::int64_t first, std::int64_t last) {
+                    for (std::int64_t j = first; j < last; ++j)
+                        run.add_multiple(m.grad_of(j, dimensions), m.at(j, dimensions),
+                                         -2.0 * job.scale * column_sums[std::size_t(j)], dimensions);
+                });
+        }
+        if (job.bias_grad) {
+            if (job.bias_step)
+                for (std::int64_t j = 0; j < columns; ++j) job.bias_grad[j] = column_sums[std::size_t(j)];
+            else {
+                sum total{0.0, 0.0};
+                for (double g : column_sums) add_to(total, g);
+                *job.bias_grad = rounded(total);
+            }
+        }
+        if (job.scale_grad) {
+            // sum_ij G_ij <a_i, b_j> is what the gradients of the rows have along the rows.
+            sum total{0.0, 0.0};
+            std::vector<double> along(static_cast<std::size_t>(count));
+            over(count, [&](int, std::int64_t first, std::int64_t last) {
+                for (std::int64_t i = first; i < last; ++i)
+                    along[std::size_t(i)] =
+                        run.dot(rows.grad_of(i, dimensions), rows.at(i, dimensions), dimensions);
+            });
+            for (double a : along) add_to(total, a);
+            *job.scale_grad = rounded(total) / job.scale;
+        }
+        for (matrix& m : matrices) {
+            std::int64_t done = 0;
+            for (int k : m.inputs) {
+                const similarity_input& input = job.input[k];
+                const std::int64_t from = done * dimensions;
+                const double* const norms = m.norms.empty() ? nullptr : m.norms.data() + done;
+                done += input.vectors;
+                if (!input.grad.rows.data) continue;
+                over(input.vectors, [&](int, std::int64_t begin, std::int64_t end) {
+                    run.return_gradients(input.grad, each_of(input), begin, end, dimensions, m.data + from,
+                                         norms, m.grad + from);
+                });
+            }
+        }
+    }
+
+    const similarity_job& job;
+    const similarity_kernels<C>& run;
+    const int loss_;
+    const std::int64_t count, classes, dimensions;
+    const bool gradients;
+    const int threads_;
+    std::vector<matrix> matrices;
+    int x = -1, y = -1;  // of the rows and of the shared columns
+    std::vector<int> own_of;
+    std::int64_t own_columns = 0, columns, pitch, chunk;
+    buffer scores, workspace;
+    std::vector<double> slopes, column_sums, column_log_sum_exp, column_weight;
+};
+
+}  // namespace
+
+sum run_similarity(int loss, const similarity_job& job, int threads) {
+    if (job.rows.count == 0 || job.rows.classes == 0) return {0.0, 0.0};
+    const similarity_table& table = *active().similarity;
+    if (job.rows.single) return similarity_run<float>(job, table.in_float, loss, threads).all();
+    return similarity_run<double>(job, table.in_double, loss, threads).all();
+}
+
+}  // namespace runtime
+}  // namespace fusedloss

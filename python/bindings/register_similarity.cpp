@@ -1,0 +1,388 @@
+// One entry for the whole family of losses of the scores of pairs of vectors.
+#include <unordered_map>
+
+#include "fusedloss/core/similarity_job.hpp"
+#include "request.hpp"
+
+namespace fusedloss_python {
+namespace {
+
+namespace rt = fusedloss::runtime;
+using fusedloss::rows_job;
+using fusedloss::similarity_input;
+using fusedloss::similarity_role;
+
+enum divisor { by_rows, by_weights, by_elements, by_tasks, by_anchors, by_pairs };
+enum labelling { given, diagonal, opposite, first };
+enum flags : unsigned { normalize = 1, exclude_self = 2, distance = 4, two_sided = 8, paired = 16 };
+
+// As SimilarityKernel of _core_kernels.py gives them, in this order.
+struct similarity_options {
+    explicit similarity_options(const py::tuple& t)
+        : label(t[0]),
+          of_columns{t[1], t[2]},
+          class_weight(t[3]),
+          ignore_index(t[4]),
+          divides(py::cast<int>(t[5])),
+          names(py::cast<std::string>(t[6])),
+          roles(py::cast<std::string>(t[7])),
+          labels(py::cast<int>(t[8])),
+          flag(py::cast<unsigned>(t[9])),
+          scale(py::cast<double>(t[10])),
+          margin(t[15]) {
+        softmax.softcap = py::cast<double>(t[11]);
+        softmax.z_loss = py::cast<double>(t[12]);
+        softmax.label_smoothing = py::cast<double>(t[13]);
+        label_name = py::cast<std::string>(t[14]);
+    }
+    py::object label, of_columns[2], class_weight, ignore_index;
+    int divides;
+    std::string names, roles;
+    int labels;
+    unsigned flag;
+    double scale;
+    py::object margin;
+    fusedloss::softmax_options softmax;
+    std::string label_name;
+};
+
+struct similarity_request : request<rows_job> {
+    similarity_request(const rt::row_loss_info& about, py::handle name, const similarity_options& o)
+        : request(name, o.names.c_str()), info(about), options(o) {}
+
+    const rt::row_loss_info& info;
+    const similarity_options& options;
+    fusedloss::similarity_job similarity{};
+    py::array_t<std::int64_t> label;
+    py::array_t<double, py::array::c_style | py::array::forcecast> of_column[2], class_weight, bias;
+    double scale_grad = 0.0;
+    py::array_t<double> bias_grad;
+
+    argument label_arg() const { return arg(options.label_name); }
+
+    void refuse(int k, const std::string& expected) const {
+        throw py::value_error(input_arg(k).text() + " has shape " + shape_text(array_in(input[k])) +
+                              ", expected " + expected);
+    }
+
+    static similarity_role role_of(char c) {
+        switch (c) {
+            case 'r': return similarity_role::row;
+            case 'c': return similarity_role::column;
+            case 'b': return similarity_role::both;
+            case 'o': return similarity_role::own;
+            case 's': return similarity_role::scale;
+            default: return similarity_role::bias;
+        }
+    }
+
+    // Shapes of the vectors, and of the scores that follow from them.
+    void read_shapes() {
+        std::int64_t rows = 0, columns = 0, own = 0;
+        const py::array leading = array_in(input[0]);
+        if (leading.ndim() != 2) refuse(0, "[N, D]");
+        similarity.dimensions = leading.shape(1);
+        similarity.inputs = inputs;
+        for (int k = 0; k < inputs; ++k) {
+            similarity_input& in = similarity.input[k];
+            in.role = role_of(options.roles[std::size_t(k)]);
+            const py::array a = array_in(input[k]);
+            const std::string width = std::to_string(similarity.dimensions) + "]";
+            if (in.role == similarity_role::scale || in.role == similarity_role::bias) continue;
+            const bool several = in.role == similarity_role::own && a.ndim() == 3;
+            if (a.ndim() != 2 && !several) refuse(k, "[n, " + width);
+            if (a.shape(a.ndim() - 1) != similarity.dimensions) refuse(k, "[n, " + width);
+            in.each = several ? std::int64_t(a.shape(1)) : 1;
+            in.vectors = std::int64_t(a.shape(0)) * in.each;
+            if (in.role == similarity_role::own) {
+                own += in.each;
+            } else {
+                if (in.role != similarity_role::column) rows += in.vectors;
+                if (in.role != similarity_role::row) columns += in.vectors;
+            }
+        }
+        for (int k = 0; k < inputs; ++k)
+            if (similarity.input[k].role == similarity_role::own &&
+                std::int64_t(array_in(input[k]).shape(0)) != rows)
+                refuse(k, std::to_string(rows) + " rows as `" + std::string(input_arg(0).name) + "`");
+        if (options.labels == diagonal && columns < rows)
+            throw py::value_error(input_arg(1).text() + " has " + std::to_string(columns) +
+                                  " vectors, expected one for each of the " + std::to_string(rows) + " of " +
+                                  std::string(input_arg(0).name));
+        if (options.labels == opposite && rows % 2) refuse(0, "as many vectors as the other view");
+        if (own + columns == 0)
+            throw py::value_error(arg(input_arg(inputs > 1 ? 1 : 0).name).text() +
+                                  " has no vectors to compare with");
+        shared = columns;
+        full_dims = 2;
+        full_shape[0] = shape[0] = count = rows;
+        full_shape[1] = own + columns;
+        axis = dims = 1;
+        numbers = rows * (own + columns);
+    }
+
+    static void lay(const argument& who, const py::array& a, dtype t, class_array& to) {
+        std::int64_t own[3] = {1, 1, 1};
+        const int n = int(a.ndim());
+        for (int d = 0; d < n; ++d) own[d] = a.shape(d);
+        view(who, a, t, n, own, to.rows);
+        to.step = to.rows.stride[n - 1];
+        if (n == 2) to.rows.stride[1] = 0;
+    }
+
+    void read_vectors() {
+        similarity.scale = options.scale;
+        for (int k = 0; k < inputs; ++k) {
+            similarity_input& in = similarity.input[k];
+            const py::array a = array_in(input[k]);
+            if (in.role == similarity_role::scale) {
+                if (a.size() != 1) refuse(k, "a single number");
+                similarity.scale *= py::cast<double>(a.attr("item")());
+            } else if (in.role == similarity_role::bias) {
+                if (a.size() != 1 && !(a.ndim() == 1 && a.size() == shared))
+                    refuse(k,
+                           "a single number or one for each of the " + std::to_string(shared) + " columns");
+                bias = a;
+                similarity.bias = bias.data();
+                similarity.bias_step = a.ndim() == 1 && a.size() == shared;
+            } else {
+                lay(input_arg(k), a, type[k], in.data);
+            }
+            in.grad.rows.data = nullptr;
+        }
+        similarity.normalize = options.flag & normalize;
+        similarity.exclude_self = options.flag & exclude_self;
+        similarity.distance = options.flag & distance;
+        similarity.two_sided = options.flag & two_sided;
+        similarity.paired = options.flag & paired;
+        similarity.has_margin = !options.margin.is_none();
+        if (similarity.has_margin) {
+            const py::tuple m = options.margin;
+            similarity.margin = {py::cast<double>(m[0]), py::cast<double>(m[1]), py::cast<double>(m[2]),
+                                 py::cast<double>(m[3])};
+        }
+    }
+
+    // One number for each column, as a further input of the loss of the rows.
+    void read_columns() {
+        for (int k = 0; k < 2; ++k) {
+            if (options.of_columns[k].is_none()) continue;
+            const argument who = label_arg();
+            const py::array a = as_array(options.of_columns[k]);
+            dtype_of(who, a);
+            if (!has_shape(a, 1, &full_shape[1]))
+                throw py::value_error(who.text() + " has shape " + shape_text(a) +
+                                      ", expected one number per vector: " + shape_text(1, &full_shape[1]));
+            of_column[k] = a;
+            class_array& to = job.in[job.inputs++];
+            to.rows = {const_cast<double*>(of_column[k].data()), dtype::float64, {0}};
+            to.step = sizeof(double);
+        }
+    }
+
+    // The label of each row: as 64-bit integers, or probabilities of the columns.
+    void read_labels() {
+        job.label.data = nullptr;
+        if (options.labels != given) {
+            label = py::array_t<std::int64_t>(count);
+            std::int64_t* const to = label.mutable_data();
+            for (std::int64_t i = 0; i < count; ++i)
+                to[i] = options.labels == diagonal ? i
+                        : options.labels == first  ? 0
+                                                   : (i + count / 2) % count;
+            place_label();
+            return;
+        }
+        if (options.label.is_none()) return;
+        const argument who = label_arg();
+        const py::array a = as_array(options.label);
+        const dtype t = dtype_of(who, a);
+        if (is_float(t)) {
+            if (!info.traits.dense)
+                throw py::type_error(who.text() + " has dtype " + py::cast<std::string>(py::str(a.dtype())) +
+                                     "; expected class indices of an integer dtype");
+            if (!has_shape(a, 2, full_shape))
+                throw py::value_error(who.text() + " has shape " + shape_text(a) +
+                                      ", expected class probabilities of shape " + shape_text(2, full_shape));
+            dense = a;
+            class_array& to = job.in[job.inputs++];
+            lay(who, a, t, to);
+            return;
+        }
+        if (!has_shape(a, 1, shape))
+            throw py::value_error(who.text() + " has shape " + shape_text(a) +
+                                  ", expected class indices of shape " + shape_text(1, shape));
+        label = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>(a);
+        place_label();
+    }
+    void place_label() { job.label = {label.mutable_data(), dtype::int64, {sizeof(std::int64_t)}}; }
+
+    void check_labels(int threads) {
+        const bool compared = job.inputs > 1 && !dense;  // labels that are compared with those of the columns
+        const std::int64_t valid = compared ? std::int64_t(1) << 53 : full_shape[1];
+        job.ignores = job.label.data && !options.ignore_index.is_none();
+        job.ignore_index = job.ignores ? py::cast<std::int64_t>(options.ignore_index) : 0;
+        const double* const weight_of_class = job.class_weight;
+        if (options.divides != by_weights || !job.label.data) job.class_weight = nullptr;
+        const fusedloss::label_report report = rt::check_labels(job, valid, threads);
+        job.class_weight = weight_of_class;
+        if (report.first_bad_weight >= 0) refuse_weight(report.first_bad_weight);
+        if (report.first_bad >= 0)
+            throw py::index_error(
+                label_arg().text() + index_text(report.first_bad) + " = " + std::to_string(report.bad_label) +
+                " is not in [0, " + std::to_string(valid) + ")" +
+                (job.ignores ? " and is not ignore_index (" + std::to_string(job.ignore_index) + ")" : ""));
+        weights = report.weight;
+    }
+
+    // Rows that have positives, or all of their positives.
+    void count_positives(const py::object& sample_weight) {
+        std::unordered_map<double, std::int64_t> members;
+        for (std::int64_t j = 0; j < full_shape[1]; ++j) ++members[of_column[0].data()[j]];
+        py::array_t<double, py::array::c_style | py::array::forcecast> given_weight;
+        if (!sample_weight.is_none()) given_weight = array_in(weight[0]);
+        weights = {0.0, 0.0};
+        for (std::int64_t i = 0; i < count; ++i) {
+            const auto found = members.find(double(label.data()[i]));
+            const std::int64_t positives =
+                (found == members.end() ? 0 : found->second) - similarity.exclude_self;
+            if (positives <= 0) continue;
+            const double times = options.divides == by_pairs ? double(positives) : 1.0;
+            const double w =
+                sample_weight.is_none() ? 1.0 : given_weight.data()[given_weight.size() == 1 ? 0 : i];
+            fusedloss::add_to(weights, times * w);
+        }
+    }
+
+    void make_outputs(const demands& d) {
+        job.total = (d.want & want_value) && d.reduce != none;
+        job.value.data = job.hess.rows.data = job.log_sum_exp.data = job.argmax.data = nullptr;
+        for (class_array& g : job.grad) g.rows.data = nullptr;
+        outputs results(*this, d.out);
+        if ((d.want & want_value) && d.reduce == none) {
+            value = d.want & value_to_out ? results.next(value_type(), dims, shape)
+                                          : py::object(allocate(value_type(), dims, shape, like_bfloat16()));
+            place(arg("value"), array_in(value), value_type(), job.value);
+        }
+        std::vector<py::array> written;
+        if (d.want & value_to_out) written.push_back(array_in(value));
+        for (int k = 0; k < inputs; ++k) {
+            if (!(d.want & want_grad) || !(d.wrt >> k & 1)) continue;
+            const py::array x = array_in(input[k]);
+            std::int64_t own[max_dims];
+            for (int i = 0; i < int(x.ndim()); ++i) own[i] = x.shape(i);
+            grad[k] = results.next(grad_type(k), int(x.ndim()), own);
+            written.push_back(array_in(grad[k]));
+        }
+        if (results.complete(written))
+            for (const py::array& a : written) separate(a);
+        for (int k = 0; k < inputs; ++k) {
+            if (!grad[k]) continue;
+            similarity_input& in = similarity.input[k];
+            job.grad[0].rows.data = this;
+            if (in.role == similarity_role::scale) {
+                similarity.scale_grad = &scale_grad;
+            } else if (in.role == similarity_role::bias) {
+                bias_grad = py::array_t<double>(array_in(input[k]).size());
+                similarity.bias_grad = bias_grad.mutable_data();
+            } else {
+                lay(arg("out"), array_in(grad[k]), grad_type(k), in.grad);
+            }
+        }
+    }
+
+    // What is written while it is still read is read from a copy.
+    void separate(const py::array& out) {
+        for (int k = 0; k < inputs; ++k) {
+            if (!overlap(array_in(input[k]), out)) continue;
+            input[k] = array_in(input[k]).attr("copy")();
+            if (similarity.input[k].data.rows.data)
+                lay(input_arg(k), array_in(input[k]), type[k], similarity.input[k].data);
+        }
+        for (int k = 0; k < job.weights; ++k)
+            if (overlap(array_in(weight[k]), out)) {
+                weight[k] = array_in(weight[k]).attr("copy")();
+                place(arg("weight"), array_in(weight[k]), job.weight[k].type, job.weight[k]);
+            }
+        if (dense && overlap(array_in(dense), out)) {
+            dense = array_in(dense).attr("copy")();
+            lay(label_arg(), array_in(dense), job.in[1].rows.type, job.in[1]);
+        }
+    }
+
+    void return_numbers() {
+        for (int k = 0; k < inputs; ++k) {
+            if (!grad[k]) continue;
+            py::array to = array_in(grad[k]);
+            if (similarity.input[k].role == similarity_role::scale)
+                to[py::ellipsis()] = py::float_(options.scale * scale_grad);
+            else if (similarity.input[k].role == similarity_role::bias)
+                to[py::ellipsis()] = bias_grad.attr("reshape")(to.attr("shape"));
+            else if (count == 0)
+                to[py::ellipsis()] = py::float_(0.0);
+        }
+    }
+
+    std::int64_t shared = 0;  // columns
+    py::object dense;
+};
+
+py::tuple similarity(int loss, py::str name, py::tuple inputs, py::tuple params, py::tuple given_options,
+                     py::object sample_weight, py::object cotangent, int reduce, unsigned want, unsigned wrt,
+                     py::object out, int threads) {
+    if (loss < 0 || loss >= rt::row_loss_count()) throw py::value_error("no such loss");
+    demands d{sample_weight, cotangent, reduce, want, wrt, out, threads};
+    const similarity_options o(given_options);
+    similarity_request r(rt::row_loss_at(loss), name, o);
+    for (const py::handle x : inputs) r.add_input(x);
+    r.read_shapes();
+    if (threads <= 0) d.threads = rt::default_threads();
+    double values[32];
+    for (std::size_t k = 0; k < params.size(); ++k) values[k] = py::cast<double>(params[k]);
+    rows_job& job = r.job;
+    job.params = values;
+    job.inputs = 1;
+    job.dims = 1;
+    job.count = job.shape[0] = r.count;
+    job.classes = r.full_shape[1];
+    job.single = r.single();
+    job.weights = 0;
+    job.total_scale = 1.0;
+    job.softmax = o.softmax;
+    job.mode = fusedloss::hessian_mode::exact;
+    job.class_weight = job.class_offset = job.class_margin = nullptr;
+    r.read_vectors();
+    r.read_columns();
+    r.read_labels();
+    if (!o.class_weight.is_none()) {
+        const argument who = r.arg("weight");
+        const py::array a = as_array(o.class_weight);
+        dtype_of(who, a);
+        if (!has_shape(a, 1, &job.classes))
+            throw py::value_error(who.text() + " has shape " + shape_text(a) +
+                                  ", expected one number per class: " + shape_text(1, &job.classes));
+        r.class_weight = a;
+        job.class_weight = r.class_weight.data();
+    }
+    if (!sample_weight.is_none()) r.add_weight(r.arg("sample_weight"), as_array(sample_weight));
+    r.check_labels(d.threads);
+    if (o.divides == by_anchors || o.divides == by_pairs) r.count_positives(sample_weight);
+    r.set_scales(d);
+    r.make_outputs(d);
+    py::tuple result = r.results(d, [&] {
+        r.similarity.rows = r.job;
+        return rt::run_similarity(loss, r.similarity, d.threads);
+    });
+    r.return_numbers();
+    return result;
+}
+
+}  // namespace
+}  // namespace fusedloss_python
+
+void register_similarity(pybind11::module_& m) {
+    fusedloss_python::define_family(
+        m, "similarity", fusedloss_python::similarity,
+        "Runs a loss of rows on the scores of all pairs of vectors; returns (value, "
+        "gradients, None, None).");
+}
