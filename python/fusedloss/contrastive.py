@@ -299,7 +299,7 @@ def nt_xent_loss(
 ) -> Result:
     """Normalised temperature-scaled cross entropy of two views: each finds the other among all.
 
-    Formula: ``log(sum_{k != i} exp(s[i, k])) - s[i, other view]`` for all 2N vectors, ``s = cos / temperature``. The
+    Formula: ``log(sum_k!=i exp(s[i, k])) - s[i, other view]`` for all 2N vectors, ``s = cos / temperature``. The
         unreduced loss has the vectors of the first view and then those of the second.
     Gradient: through ``softmax(s[i]) - onehot``, as row and as column.
     Domain: any real vectors; with `normalize` one of norm below 1e-12 counts as zero and has no gradient.
@@ -369,7 +369,7 @@ def supervised_contrastive_loss(
 ) -> Result:
     """Supervised contrastive loss: each embedding finds all others of its class.
 
-    Formula: ``mean over positives p of (log(sum_{k != i} exp(s[i, k])) - s[i, p])``, ``s = cos / temperature``,
+    Formula: ``mean over positives p of (log(sum_k!=i exp(s[i, k])) - s[i, p])``, ``s = cos / temperature``,
         positives being the others of the same class; times ``temperature / base_temperature`` if that is given. An
         embedding without positives has no loss and does not count in the mean.
     Gradient: through ``softmax(s[i]) - 1 / positives`` at the positives, as row and as column.

@@ -19,7 +19,7 @@ def test_in_batch_cross_entropy_is_that_of_the_scores(generator, dtype, n, d):
     value, grads = fl.info_nce_loss.value_and_grad(query, positive, temperature=7.0, normalize=False)
     a, b = query.astype(np.float64), positive.astype(np.float64)
     exact, inner = fl.cross_entropy.value_and_grad(a @ b.T / 7.0, np.arange(n))
-    epsilon = np.finfo(dtype).eps
+    epsilon = float(np.finfo(dtype).eps)
     assert value == pytest.approx(exact, rel=4 * epsilon)
     for given, expected in zip(grads, (inner @ b / 7.0, inner.T @ a / 7.0), strict=True):
         assert given.dtype == dtype
