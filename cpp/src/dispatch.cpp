@@ -6,7 +6,7 @@
 #include <cstring>
 #include <new>
 
-#include "fusedloss/core/blocks.hpp"
+#include "fusedloss/core/row_blocks.hpp"
 #include "fusedloss/core/views.hpp"
 #include "fusedloss/runtime.hpp"
 #include "scratch.hpp"
@@ -131,31 +131,6 @@ bool worth_streaming(const rows_job& job) {
     return bytes > last_level_cache();
 }
 
-// Rows cut into blocks that depend on the job's size alone, whole panels of them.
-partition row_partition(std::int64_t count, std::int64_t classes) {
-    std::int64_t block = (count + max_blocks - 1) / max_blocks;
-    // A power of two, so that parts of min_block rows have the blocks that they have in the whole.
-    std::int64_t least = 1;
-    while (least * classes < min_block) least *= 2;
-    if (block < least) block = least;
-    if (block > 1) block = (block + panel_rows - 1) / panel_rows * panel_rows;
-    return {count, block, int((count + block - 1) / block)};
-}
-
-// Runs part(block, begin, end) over the blocks; each of the threads takes a stretch of them with its own
-// state.
-template <class Part>
-void for_each_row_block(const partition& p, int threads, const Part& part) {
-    if (threads > p.blocks) threads = p.blocks;
-    parallel_for(threads, threads, [&](std::int64_t t) {
-        for (std::int64_t b = p.blocks * t / threads; b < p.blocks * (t + 1) / threads; ++b) {
-            const std::int64_t begin = b * p.block,
-                               end = begin + p.block < p.count ? begin + p.block : p.count;
-            part(int(t), int(b), begin, end);
-        }
-    });
-}
-
 }  // namespace
 
 sum run(int loss, elementwise_job& job, int threads) {
@@ -208,45 +183,24 @@ sum run_rows(int loss, rows_job& job, int threads) {
     job.weighs_labels = info.traits.extra_labels == 0;  // else they are no classes of the scores
     job.stream = worth_streaming(job);
     const partition p = row_partition(job.count, job.classes);
-    if (job.count * job.classes < serial_below) threads = 1;
-    if (threads > p.blocks) threads = p.blocks;
+    threads = useful_threads(p, job.count * job.classes, threads);
     const std::size_t bytes = info.softmax ? table.softmax_workspace(job) : table.rows_workspace(job);
-    const std::size_t each = (bytes + 63) / 64 * 64;
-    const scratch memory(each * std::size_t(threads));
-    sum partial[max_blocks];
-    for_each_row_block(p, threads, [&](int thread, int b, std::int64_t begin, std::int64_t end) {
-        void* const own = memory.data() + each * std::size_t(thread);
-        if (!info.softmax) {
-            partial[b] = table.rows_process(job, table.rows[loss - first_general], begin, end, own);
-        } else {
-            const phi_kernel phi =
-                job.single ? table.softmax[loss].in_double : table.softmax[loss].in_extended;
-            partial[b] = (in_floats ? table.softmax_float : table.softmax_double)(job, phi, begin, end, own);
-        }
-    });
-    sum total{0.0, 0.0};
-    for (int b = 0; b < p.blocks; ++b) add_to(total, partial[b]);
-    return settled(total);
+    const scratch memory(own_scratch(bytes) * std::size_t(threads));
+    return sum_row_blocks(
+        p, threads, memory.data(), bytes, [&](std::int64_t begin, std::int64_t end, char* own) {
+            if (!info.softmax)
+                return table.rows_process(job, table.rows[loss - first_general], begin, end, own);
+            const auto process = in_floats ? table.softmax_float : table.softmax_double;
+            const softmax_entry& kernels = table.softmax[loss];
+            return process(job, job.single ? kernels.in_double : kernels.in_extended, begin, end, own);
+        });
 }
 
 label_report check_labels(const rows_job& job, std::int64_t valid_labels, int threads) {
     const kernel_table& table = active();
-    label_report all{-1, 0, 0, {0.0, 0.0}, -1};
-    if (job.count == 0) return all;
-    const partition p = partition_of(job.count);
-    label_report partial[max_blocks];
-    for_each_row_block(p, job.count < serial_below ? 1 : threads,
-                       [&](int, int b, std::int64_t begin, std::int64_t end) {
-                           partial[b] = table.labels(job, valid_labels, begin, end);
-                       });
-    for (int b = 0; b < p.blocks; ++b) {
-        const label_report& r = partial[b];
-        if (all.first_bad < 0 && r.first_bad >= 0) all.first_bad = r.first_bad, all.bad_label = r.bad_label;
-        if (all.first_bad_weight < 0) all.first_bad_weight = r.first_bad_weight;
-        all.valid += r.valid;
-        add_to(all.weight, r.weight);
-    }
-    return all;
+    return check_row_blocks(job.count, threads, [&](std::int64_t begin, std::int64_t end) {
+        return table.labels(job, valid_labels, begin, end);
+    });
 }
 
 int isa_count() { return level_count; }

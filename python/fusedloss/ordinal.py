@@ -145,8 +145,8 @@ def cumulative_link_loss(
     Formula: ``-log(sigmoid(upper - x) - sigmoid(lower - x))`` with ``x = input``, ``lower`` and ``upper`` the
         thresholds around the class, infinite at the ends; computed without that difference.
     Gradient: ``sigmoid(x - upper) - sigmoid(lower - x)`` in `input`; in a threshold the sum over the elements
-        of ``-sigmoid(x - t) - 1 / expm1(t - lower)`` of the class below it and ``sigmoid(t - x) + 1 / expm1(upper - t)``
-        of the class above.
+        of the class below it ``-sigmoid(x - t) - 1 / expm1(t - lower)``, and of the class above it
+        ``sigmoid(t - x) + 1 / expm1(upper - t)``.
     Hessian: ``s(lower - x) + s(upper - x)`` with ``s(z) = sigmoid(z) * sigmoid(-z)``.
     Domain: any real `input`.
     Source: McCullagh (1980), Regression models for ordinal data.

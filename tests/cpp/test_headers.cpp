@@ -48,6 +48,116 @@ void huber_against_plain_code(int n, int step) {
         check(hess[std::size_t(i)] == T(std::fabs(slopes[std::size_t(i)]) < delta), "hessian");
 }
 
+// Scores with a label per row, or probabilities in its place; the classes next to each other or the rows.
+template <class T>
+struct rows_example {
+    std::int64_t rows, classes, row_step, class_step;
+    std::vector<T> scores, probabilities;
+    std::vector<short> label;
+
+    rows_example(std::int64_t n, std::int64_t c, bool classes_first)
+        : rows(n),
+          classes(c),
+          row_step(classes_first ? 1 : c),
+          class_step(classes_first ? n : 1),
+          scores(std::size_t(n * c)),
+          probabilities(scores.size()),
+          label(std::size_t(n)) {
+        for (std::int64_t r = 0; r < n; ++r) {
+            label[std::size_t(r)] = short(r % 7 == 3 ? -100 : r * r % c);
+            for (std::int64_t j = 0; j < c; ++j) {
+                scores[at(r, j)] = T(5 * std::sin(double(r * c + j)));
+                probabilities[at(r, j)] = T(1) / T(c);
+            }
+        }
+    }
+    std::size_t at(std::int64_t r, std::int64_t j) const {
+        return std::size_t(r * row_step + j * class_step);
+    }
+    fusedloss::rows_view<T> view(T* data) const { return {data, rows, classes, row_step, class_step}; }
+    fusedloss::scores<T> view(const std::vector<T>& a) const {
+        return {a.data(), rows, classes, row_step, class_step};
+    }
+    fusedloss::in<short> labels() const { return {label.data(), rows}; }
+    // Of the softmax of a row: its logarithm at class j.
+    long double log_prob(std::int64_t r, std::int64_t j) const {
+        long double total = 0;
+        for (std::int64_t k = 0; k < classes; ++k)
+            total += std::exp(static_cast<long double>(scores[at(r, k)]) - scores[at(r, j)]);
+        return -std::log(total);
+    }
+};
+
+template <class T>
+void class_scores_against_plain_code(std::int64_t rows, std::int64_t classes, bool classes_first) {
+    using fusedloss::reduction;
+    const rows_example<T> x(rows, classes, classes_first);
+    const fusedloss::scores<T> z = x.view(x.scores), q = x.view(x.probabilities);
+    const double tolerance = sizeof(T) == 4 ? 1e-6 : 1e-13;
+    const auto close = [&](double a, long double b) {
+        return std::fabs(a - double(b)) <= tolerance * (1 + std::fabs(double(b)));
+    };
+    long double expected = 0, squares = 0, spread = 0;
+    std::int64_t valid = 0;
+    std::vector<long double> slopes(x.scores.size());
+    for (std::int64_t r = 0; r < rows; ++r) {
+        const std::int64_t y = x.label[std::size_t(r)];
+        for (std::int64_t j = 0; j < classes; ++j) {
+            const long double log_p = x.log_prob(r, j), p = std::exp(log_p), hit = j == y;
+            spread -= (std::log(static_cast<long double>(classes)) + log_p) / classes;
+            if (y < 0) continue;
+            if (j == y) expected -= log_p;
+            squares += (p - hit) * (p - hit);
+            slopes[x.at(r, j)] = p - hit;
+        }
+        valid += y >= 0;
+    }
+    const fusedloss::cross_entropy loss;
+    const fusedloss::brier brier;
+    const fusedloss::divergence kl;
+    std::vector<char> memory(std::size_t(fusedloss::workspace_bytes(loss, z) +
+                                         fusedloss::workspace_bytes(brier, z) +
+                                         fusedloss::workspace_bytes(kl, z)));
+    const fusedloss::workspace scratch{memory.data(), memory.size()};
+    fusedloss::row_options sums;
+    sums.reduce = reduction::sum;
+
+    check(close(fusedloss::value(loss, z, x.labels(), scratch, sums), expected), "cross entropy");
+    check(close(fusedloss::value(brier, z, x.labels(), scratch, sums), squares), "Brier score");
+    check(close(fusedloss::value(kl, z, q, scratch, sums), spread), "divergence");
+    if (valid) check(close(fusedloss::value(loss, z, x.labels(), scratch), expected / valid), "mean");
+    std::vector<T> grad(x.scores), hess(grad), same;
+    const double fused = fusedloss::value_and_grad(loss, z, x.labels(), x.view(grad.data()), scratch, sums);
+    check(close(fused, expected), "cross entropy with a gradient");
+    bool right = true;
+    for (std::size_t i = 0; i < grad.size(); ++i) right = right && close(double(grad[i]), slopes[i]);
+    check(right, "gradient of the cross entropy");
+    for (int threads : {1, 2, 3}) {
+        sums.threads = threads;
+        same = x.scores;
+        check(fusedloss::value_and_grad(loss, x.view(same), x.labels(), x.view(same.data()), scratch, sums) ==
+                      fused &&
+                  same == grad,
+              "the gradient may replace the scores, on any number of threads");
+    }
+    fusedloss::grad_and_hess(brier, z, x.labels(), x.view(grad.data()), x.view(hess.data()), scratch, sums);
+    fusedloss::value_and_grad(kl, z, q, x.view(grad.data()), scratch, sums, x.view(hess.data()));
+    right = true;
+    for (std::int64_t r = 0; r < rows; ++r)
+        for (std::int64_t j = 0; j < classes; ++j) {
+            const long double p = std::exp(x.log_prob(r, j));
+            right = right && close(double(grad[x.at(r, j)]), p - 1.0L / classes);
+        }
+    check(right, "gradient of the divergence");
+    check(fusedloss::first_bad_label(loss, z, x.labels()) == -1, "good labels");
+    if (rows > 1 && classes < 1000) {
+        std::vector<short> wrong(x.label);
+        wrong[std::size_t(rows - 1)] = short(classes);
+        const fusedloss::in<short> bad{wrong.data(), rows};
+        check(fusedloss::first_bad_label(loss, z, bad) == rows - 1, "a bad label");
+    }
+}
+
 }  // namespace
 
 int main() {
@@ -55,6 +165,14 @@ int main() {
         huber_against_plain_code<float>(n, 1);
         huber_against_plain_code<double>(n, 1);
         huber_against_plain_code<double>(n, 3);
+    }
+    for (bool classes_first : {false, true}) {
+        class_scores_against_plain_code<float>(1, 1, classes_first);
+        class_scores_against_plain_code<float>(70, 3, classes_first);
+        class_scores_against_plain_code<float>(9000, 10, classes_first);
+        class_scores_against_plain_code<float>(20, 300, classes_first);
+        class_scores_against_plain_code<double>(70, 3, classes_first);
+        class_scores_against_plain_code<double>(20, 300, classes_first);
     }
     const float input[] = {1, 2, 3}, target[] = {0, 0, 0};
     check(second_value(input, target, 3) == fusedloss::value(fusedloss::mse{}, fusedloss::in<float>{input, 3},
@@ -68,6 +186,28 @@ int main() {
         thrown = true;
     }
     check(thrown, "a length mismatch is refused");
+    const int label[] = {3};
+    float untouched[] = {7, 7, 7};
+    char small[64];
+    for (fusedloss::workspace memory : {fusedloss::workspace{small, sizeof small}, fusedloss::workspace{}}) {
+        thrown = false;
+        try {
+            fusedloss::value_and_grad(fusedloss::cross_entropy{}, fusedloss::scores<float>{input, 1, 3},
+                                      fusedloss::in<int>{label, 1}, {untouched, 1, 3}, memory);
+        } catch (const fusedloss::error&) {
+            thrown = true;
+        }
+        check(thrown && untouched[0] == 7, "a label out of range is refused and nothing written");
+    }
+    const int good[] = {2};
+    thrown = false;
+    try {
+        fusedloss::value(fusedloss::cross_entropy{}, fusedloss::scores<float>{input, 1, 3},
+                         fusedloss::in<int>{good, 1}, {small, sizeof small});
+    } catch (const fusedloss::error&) {
+        thrown = true;
+    }
+    check(thrown, "a workspace that is too small is refused");
 #endif
     if (!failures) std::printf("all passed\n");
     return failures != 0;

@@ -41,6 +41,7 @@ LAYERS = (
     ("core/", "linalg/"),
     ("families/",),
     ("losses.hpp",),
+    ("api/",),
     ("runtime.hpp", "fusedloss.hpp"),
 )
 PLAIN = {
@@ -54,6 +55,7 @@ PLAIN = {
 # What formulas of several topics share.
 SHARED = {"losses/terms.hpp", "losses/products.hpp", "losses/row_terms.hpp", "losses/simplex.hpp"}
 FOUNDATION = {"core/reduction.hpp", "core/convert.hpp", "core/views.hpp", "core/blocks.hpp", "core/parallel.hpp"}
+FOUNDATION |= {"core/row_blocks.hpp"}
 
 # What a program that uses the library sees and no kernel does.
 CONSUMER_SIDE = {"fusedloss.hpp", "runtime.hpp", "error.hpp"}

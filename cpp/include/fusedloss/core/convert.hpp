@@ -149,7 +149,7 @@ inline void convert_in(C* dst, const char* src, std::int64_t n) {
             widen_pack(dst + i, src + 2 * i, S{});
     for (; i < n; ++i) {
         S s;
-        std::memcpy(&s, src + i * std::int64_t(sizeof(S)), sizeof s);
+        std::memcpy(&s, src + std::size_t(i) * sizeof(S), sizeof s);
         dst[i] = read_as<C>(s);
     }
 }
