@@ -2,13 +2,12 @@
 // for the baseline: nothing here may need more than that.
 #include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include "fusedloss/core/row_blocks.hpp"
 #include "fusedloss/core/views.hpp"
 #include "fusedloss/runtime.hpp"
+#include "row_jobs.hpp"
 #include "scratch.hpp"
 #include "tables.hpp"
 
@@ -66,7 +65,7 @@ const kernel_table* best_table() {
 }
 
 const kernel_table* active_ = nullptr;
-}
+}  // namespace
 const kernel_table& active() {
     const kernel_table* t = __atomic_load_n(&active_, __ATOMIC_ACQUIRE);
     if (!t) {
@@ -75,7 +74,9 @@ const kernel_table& active() {
     }
     return *t;
 }
+
 namespace {
+
 // Merges dimensions over every array the job touches.
 void prepare(elementwise_job& job) {
     strided* arrays[2 * max_inputs + max_weights + 2];
@@ -100,34 +101,6 @@ bool worth_streaming(const elementwise_job& job) {
     add(job.value);
     add(job.hess);
     for (int k = 0; k < job.inputs; ++k) add(job.grad[k]);
-    return bytes > last_level_cache();
-}
-
-void prepare(rows_job& job) {
-    strided* arrays[2 * max_row_inputs + max_weights + 5];
-    int n = 0;
-    const auto add = [&](strided& a) {
-        if (a.data) arrays[n++] = &a;
-    };
-    for (int k = 0; k < job.inputs; ++k) add(job.in[k].rows);
-    for (class_array& g : job.grad) add(g.rows);
-    for (int k = 0; k < job.weights; ++k) add(job.weight[k]);
-    add(job.label);
-    add(job.value);
-    add(job.hess.rows);
-    add(job.log_sum_exp);
-    add(job.argmax);
-    coalesce(job.dims, job.shape, arrays, n);
-}
-
-bool worth_streaming(const rows_job& job) {
-    std::size_t bytes = 0;
-    const auto add = [&](const class_array& a) {
-        if (a.rows.data)
-            bytes += std::size_t(job.count) * std::size_t(job.classes) * std::size_t(item_size(a.rows.type));
-    };
-    add(job.hess);
-    for (const class_array& g : job.grad) add(g);
     return bytes > last_level_cache();
 }
 

@@ -50,6 +50,15 @@ struct row_infos_of<type_list<Softmax...>, type_list<Rows...>, type_list<Similar
 };
 using row_infos = row_infos_of<softmax_losses, rows_losses, similarity_losses>;
 
+template <class List>
+struct box_infos_of;
+template <class... Loss>
+struct box_infos_of<type_list<Loss...>> {
+    static constexpr int count = sizeof...(Loss);
+    static constexpr row_loss_info all[] = {row_info_of<Loss>("boxes")...};
+};
+using box_infos = box_infos_of<box_losses>;
+
 }  // namespace
 
 int loss_count() { return infos::count; }
@@ -67,6 +76,9 @@ int find_row_loss(const char* name) {
         if (std::strcmp(row_infos::all[i].name, name) == 0) return i;
     return -1;
 }
+
+int box_loss_count() { return box_infos::count; }
+const row_loss_info& box_loss_at(int index) { return box_infos::all[index]; }
 
 }  // namespace runtime
 }  // namespace fusedloss

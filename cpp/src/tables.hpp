@@ -1,6 +1,7 @@
 // One kernel table per ISA level that this architecture has.
 #pragma once
 
+#include "fusedloss/core/boxes_job.hpp"
 #include "fusedloss/core/similarity_job.hpp"
 #include "fusedloss/simd/isa.hpp"
 
@@ -8,12 +9,15 @@ namespace fusedloss {
 
 #if defined(__x86_64__)
 extern const kernel_table table_v1, table_v3, table_v4;
+extern const boxes_table boxes_v1, boxes_v3, boxes_v4;
 extern const similarity_table similarity_v1, similarity_v3, similarity_v4;
 #elif defined(__aarch64__)
 extern const kernel_table table_neon;
+extern const boxes_table boxes_neon;
 extern const similarity_table similarity_neon;
 #else
 extern const kernel_table table_generic;
+extern const boxes_table boxes_generic;
 extern const similarity_table similarity_generic;
 #endif
 

@@ -8,6 +8,7 @@ void register_runtime(py::module_&);
 void register_elementwise(py::module_&);
 void register_rows(py::module_&);
 void register_similarity(py::module_&);
+void register_boxes(py::module_&);
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.doc() = "Compiled core of fusedloss.";
@@ -16,4 +17,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     register_elementwise(m);
     register_rows(m);
     register_similarity(m);
+    register_boxes(m);
 }

@@ -40,6 +40,14 @@ py::list losses() {
         d["arrays"] = traits.inputs;
         all.append(d);
     }
+    for (int i = 0; i < rt::box_loss_count(); ++i) {
+        const rt::row_loss_info& info = rt::box_loss_at(i);
+        const auto& traits = info.traits;
+        py::dict d = describe(i, info.name, info.inputs, info.params, traits.differentiable, traits.hessian);
+        d["shape"] = info.shape;
+        d["arrays"] = traits.inputs;
+        all.append(d);
+    }
     return all;
 }
 

@@ -24,6 +24,7 @@ from ._metrics import metrics as metrics
 from .activation import *
 from .binary import *
 from .contrastive import *
+from .detection import *
 from .distribution import *
 from .divergence import *
 from .evaluation import Evaluation as Evaluation

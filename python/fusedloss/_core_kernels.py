@@ -148,6 +148,18 @@ class SoftmaxKernel(RowKernel):
         return (argmax == target) & (argmax >= 0)
 
 
+class BoxKernel(Kernel):
+    """A compiled loss of pairs of boxes, which lie along the last axis."""
+
+    __slots__ = ()
+
+    run = staticmethod(_core.boxes)
+    array_options = ()
+
+    def __call__(self, *inputs: Any, **params: float) -> Result:
+        return self._call(inputs, params, ())
+
+
 K = TypeVar("K", bound=Kernel)
 
 
@@ -164,6 +176,7 @@ class Kernels(Generic[K]):
 
 kernels: Kernels[ElementwiseKernel] = Kernels({"elementwise": ElementwiseKernel})
 row_kernels: Kernels[SoftmaxKernel] = Kernels({"rows": RowKernel, "softmax": SoftmaxKernel})
+box_kernels: Kernels[BoxKernel] = Kernels({"boxes": BoxKernel})
 
 
 # What each input of a similarity kernel is to the scores, as the core spells it.

@@ -73,6 +73,15 @@ _ROWS = Family("rows", "rows", "a row", "`{}` without its class axis", AXIS, _IN
 _SIMILARITY = Family("similarity", "rows", "a row", "the rows of scores, one for each vector", "", "")
 
 
+_FORMAT = """\
+format : {"xyxy", "cxcywh", "xywh"}, default "xyxy"
+    What the four numbers of a box are: opposite corners, centre and size, or first corner and size.
+eps : float, default 1e-7
+    Added to the areas (and squared lengths) that something is divided by; must not be negative.
+"""
+_BOXES = Family("boxes", "pairs of boxes", "a pair", "`{}` without its last axis", _FORMAT, "")
+
+
 class PartialSum(NamedTuple):
     """The sums of one chunk as unevaluated pairs of doubles (high + low), ready to be merged."""
 
@@ -114,7 +123,7 @@ class Loss(Documented[P]):
     name : str
         The public name, e.g. ``"huber_loss"``.
     family : str
-        The driver that carries it: ``"elementwise"``, ``"rows"`` or ``"similarity"``.
+        The driver that carries it: ``"elementwise"``, ``"rows"``, ``"boxes"`` or ``"similarity"``.
     inputs : tuple of str
         Names of the array arguments.
     params : dict
@@ -374,7 +383,7 @@ class Loss(Documented[P]):
             kernel, inputs, params, options = self._call(arrays, {})
         except TypeError:  # the seal broke
             return None
-        labelled = int(options[0] is arrays[-1])
+        labelled = int(bool(options) and options[0] is arrays[-1])
         n = len(arrays) - labelled
         same = len(inputs) >= n and all(a is b for a, b in zip(inputs, arrays[:n], strict=False))
         if not same or any(isinstance(x, _Sealed) for x in (*inputs[n:], *options[labelled:])):
@@ -439,3 +448,4 @@ elementwise = _Enlist(_ELEMENTWISE)
 ordinal = _Enlist(_ORDINAL)
 rows = _Enlist(_ROWS)
 similarity = _Enlist(_SIMILARITY)
+boxes = _Enlist(_BOXES)

@@ -14,6 +14,7 @@ from battery_rows import ROW_CASES_ENLISTED, ROW_LOSSES, call_of, each_row_case,
 from battery_rows import differentiable as differentiable_of
 from battery_rows import sample as sample_of
 from cases import CASES, OneOf, cases_of
+from cases_boxes import CASES as BOX_CASES
 from cases_rows import ROW_CASES, row_cases_of
 from fusedloss import _core
 from references import NP, REFERENCES
@@ -26,7 +27,7 @@ each_loss = pytest.mark.parametrize("loss", EVERY_LOSS.values(), ids=EVERY_LOSS)
 
 
 def cases_of_any(name):
-    return cases_of(name) or row_cases_of(name)
+    return cases_of(name) or row_cases_of(name) or [case for case in BOX_CASES if case.loss == name]
 
 
 def test_every_loss_has_a_reference_and_cases():
@@ -34,11 +35,12 @@ def test_every_loss_has_a_reference_and_cases():
     assert {case.loss for case in CASES} == set(LOSSES)
     assert set(ROW_REFERENCES) == set(ROW_LOSSES)
     assert {case.loss for case in ROW_CASES} == set(ROW_LOSSES)
-    assert set(EVERY_LOSS) == {*LOSSES, *ROW_LOSSES, *OWN_TESTS}
+    assert set(EVERY_LOSS) == {*LOSSES, *ROW_LOSSES, *OWN_TESTS, *(case.loss for case in BOX_CASES)}
 
 
 def test_every_kernel_has_a_loss_and_a_case():
     tested = {kernel_of(case) for case in CASES_ENLISTED} | {call_of(case)[0].name for case in ROW_CASES_ENLISTED}
+    tested |= {EVERY_LOSS[case.loss]._probe[0].name for case in BOX_CASES}
     activations = {activation._probe[0].name for activation in fl.activations()}
     compiled = {info["name"] for info in _core.losses() if info["shape"] != "similarity"}
     assert tested <= compiled
@@ -113,7 +115,7 @@ def test_cases_vary(case):
 def parameter_sets(loss):
     if loss.family == "rows":
         return [case.options(3) for case in row_cases_of(loss.name)]
-    return [{}] if loss.name in OWN_TESTS else [case.params for case in cases_of(loss.name)]
+    return [{}] if loss.name in OWN_TESTS else [case.params for case in cases_of_any(loss.name)]
 
 
 class TestMetadata:
@@ -122,7 +124,7 @@ class TestMetadata:
         kinds = "loss|entropy|error|divergence|distance|kl_div|score|log_prob"
         assert re.fullmatch(rf"([a-z][a-z0-9]*_)*({kinds})(_with_logits)?", loss.name)
         assert loss.__name__ == loss.name
-        assert loss.family in ("elementwise", "rows", "ordinal", "similarity")
+        assert loss.family in ("elementwise", "rows", "ordinal", "similarity", "boxes")
 
     @each_loss
     def test_documentation_is_complete(self, loss):

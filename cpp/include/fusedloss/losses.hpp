@@ -5,6 +5,7 @@
 #include "losses/activation.hpp"
 #include "losses/binary.hpp"
 #include "losses/contrastive.hpp"
+#include "losses/detection.hpp"
 #include "losses/distribution.hpp"
 #include "losses/divergence.hpp"
 #include "losses/evidential.hpp"
@@ -71,5 +72,11 @@ using similarity_losses = type_list<
     // contrastive.hpp
     supervised_contrastive, pairwise_nt_xent, decoupled_contrastive, two_sided_cross_entropy,
     shared_partition, sigmoid_pairs>;
+
+// Pairs of boxes.
+using box_losses = type_list<
+    // detection.hpp
+    box_iou, generalized_box_iou, distance_box_iou, complete_box_iou, efficient_box_iou, alpha_iou,
+    minimum_point_distance_iou>;
 
 }  // namespace fusedloss

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 
+#include "core/boxes_job.hpp"
 #include "core/similarity_job.hpp"
 
 namespace fusedloss {
@@ -33,7 +34,8 @@ struct row_loss_info {
     const char* inputs;  // the arrays with a class axis, then the label if it takes one
     const char* params;
     rows_traits traits;
-    const char* shape;  // of its formula: "softmax", "rows", or "similarity", for rows of similarities alone
+    const char*
+        shape;  // of its formula: "softmax", "rows", "boxes", or "similarity", for rows of similarities alone
     bool softmax;  // a function of log p_y: takes class weights, softmax_options and the other results by row
 };
 int row_loss_count();
@@ -51,6 +53,14 @@ sum run_rows(int loss, rows_job& job, int threads);
 // vectors that are not already one after another in the precision of the products or have to be normalised,
 // and for their gradients.
 sum run_similarity(int loss, const similarity_job& job, int threads);
+
+// Losses of pairs of boxes: rows of four classes, without labels.
+int box_loss_count();
+const row_loss_info& box_loss_at(int index);
+sum run_boxes(int loss, rows_job& job, int threads);
+
+// The IoU of all pairs of two sets of boxes.
+void run_box_matrix(box_matrix_job& job, int threads);
 
 // Looks at every label of the job (and at the weights of its rows) and writes nothing. Labels must lie in
 // [0, valid_labels) or be the ignored one. Without labels every row is valid.

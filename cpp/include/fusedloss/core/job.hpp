@@ -91,6 +91,7 @@ struct kernel_entry {
 // Rows of class scores: rows_job.hpp.
 struct rows_job;
 struct similarity_table;
+struct boxes_table;
 struct row_entry;
 struct softmax_entry;
 struct phi_block;
@@ -116,6 +117,7 @@ struct kernel_table {
                         void* workspace);
     label_report (*labels)(const rows_job&, std::int64_t valid_labels, std::int64_t begin, std::int64_t end);
     const similarity_table* similarity;
+    const boxes_table* boxes;
 };
 
 }  // namespace fusedloss
