@@ -12,6 +12,7 @@ EXAMPLES = sorted((Path(__file__).parent / "examples").glob("with_*.py"))
 EXPECTED = {
     "lightgbm": r"accuracy 0\.9\d\d",
     "xgboost": r"share below 0\.(8|9)\d",
+    "jax": r"loss from 1\.\d\d to 0\.[0-5]\d",
     "torch": r"accuracy 0\.[89]\d\d",
     "catboost": r"accuracy 0\.9\d\d",
 }
