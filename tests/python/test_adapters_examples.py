@@ -14,6 +14,7 @@ EXPECTED = {
     "xgboost": r"share below 0\.(8|9)\d",
     "jax": r"loss from 1\.\d\d to 0\.[0-5]\d",
     "scipy": r"weights 1\.0 -2\.0 0\.5 3\.0",
+    "sklearn": r"log loss 0\.2\d",
     "torch": r"accuracy 0\.[89]\d\d",
     "catboost": r"accuracy 0\.9\d\d",
 }
