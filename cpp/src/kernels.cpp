@@ -48,6 +48,7 @@ constexpr kernel_table FUSEDLOSS_CONCAT3(table_, FUSEDLOSS_ISA, ) = {
     check_label_block,
     &FUSEDLOSS_TABLE(similarity),
     &FUSEDLOSS_TABLE(boxes),
+    &FUSEDLOSS_TABLE(pairs),
 };
 
 }  // namespace fusedloss

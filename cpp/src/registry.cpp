@@ -59,6 +59,24 @@ struct box_infos_of<type_list<Loss...>> {
 };
 using box_infos = box_infos_of<box_losses>;
 
+template <class Loss>
+constexpr pair_loss_info pair_info_of() {
+    static_assert(words(Loss::inputs) == Loss::traits.vectors + Loss::traits.numbers + Loss::traits.label,
+                  "a loss names its inputs");
+    static_assert(words(Loss::params) == 0 || words(Loss::params) * sizeof(double) == sizeof(Loss),
+                  "a loss names its parameters, and all of them are doubles");
+    return {Loss::name, Loss::inputs, Loss::params, Loss::traits};
+}
+
+template <class List>
+struct pair_infos_of;
+template <class... Loss>
+struct pair_infos_of<type_list<Loss...>> {
+    static constexpr int count = sizeof...(Loss);
+    static constexpr pair_loss_info all[] = {pair_info_of<Loss>()...};
+};
+using pair_infos = pair_infos_of<pairs_losses>;
+
 }  // namespace
 
 int loss_count() { return infos::count; }
@@ -79,6 +97,13 @@ int find_row_loss(const char* name) {
 
 int box_loss_count() { return box_infos::count; }
 const row_loss_info& box_loss_at(int index) { return box_infos::all[index]; }
+int pair_loss_count() { return pair_infos::count; }
+const pair_loss_info& pair_loss_at(int index) { return pair_infos::all[index]; }
+int find_pair_loss(const char* name) {
+    for (int i = 0; i < pair_infos::count; ++i)
+        if (std::strcmp(pair_infos::all[i].name, name) == 0) return i;
+    return -1;
+}
 
 }  // namespace runtime
 }  // namespace fusedloss

@@ -9,6 +9,7 @@ void register_elementwise(py::module_&);
 void register_rows(py::module_&);
 void register_similarity(py::module_&);
 void register_boxes(py::module_&);
+void register_pairs(py::module_&);
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.doc() = "Compiled core of fusedloss.";
@@ -18,4 +19,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     register_rows(m);
     register_similarity(m);
     register_boxes(m);
+    register_pairs(m);
 }

@@ -48,6 +48,14 @@ py::list losses() {
         d["arrays"] = traits.inputs;
         all.append(d);
     }
+    for (int i = 0; i < rt::pair_loss_count(); ++i) {
+        const rt::pair_loss_info& info = rt::pair_loss_at(i);
+        const auto& traits = info.traits;
+        py::dict d = describe(i, info.name, info.inputs, info.params, traits.differentiable, false);
+        d["shape"] = "pairs";
+        d["arrays"] = traits.vectors + traits.numbers;
+        all.append(d);
+    }
     return all;
 }
 

@@ -73,7 +73,7 @@ py::handle arguments::like_bfloat16() const {
     return {};
 }
 
-bool arguments::broadcasts(int k) const { return !has_shape(array_in(input[k]), full_dims, full_shape); }
+bool arguments::broadcasts(int k) const { return !has_shape(array_in(input[k]), dims_of(k), shape_of(k)); }
 
 void arguments::place(const argument& who, const py::array& a, dtype t, class_array& to) const {
     strided& rows = to.rows;
@@ -85,6 +85,18 @@ void arguments::place(const argument& who, const py::array& a, dtype t, class_ar
                               shape_text(full_dims, full_shape));
     to.step = rows.stride[axis];
     for (int d = axis + 1; d < full_dims; ++d) rows.stride[d - 1] = rows.stride[d];
+}
+
+void arguments::place(const argument& who, int k, const py::array& a, dtype t, class_array& to) const {
+    if (k >= narrow) return place(who, a, t, to.rows);
+    if (k != looked_up) return place(who, a, t, to);
+    const std::int64_t own[] = {a.ndim() == 2 ? std::int64_t(a.shape(0)) : -1, full_shape[axis]};
+    if (!has_shape(a, 2, own))
+        throw py::value_error(who.text() + " has shape " + shape_text(a) + ", expected rows of " +
+                              std::to_string(own[1]) + " numbers");
+    view(who, a, t, 2, own, to.rows);
+    to.step = to.rows.stride[1];
+    for (int d = 1; d < max_dims; ++d) to.rows.stride[d] = 0;
 }
 
 py::array as_array(py::handle given, bool& weak) {

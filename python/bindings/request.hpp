@@ -21,7 +21,7 @@ enum wanted : unsigned {
     want_grad = 2,
     want_hess = 4,
     want_aux = 8,
-    value_to_out = 16,  // unreduced values are the first of the results that out= may receive
+    value_to_out = 16,     // unreduced values are the first of the results that out= may receive
     float32_results = 32,  // ... whatever the type of the inputs
 };
 
@@ -65,7 +65,10 @@ struct arguments {
     int full_dims;  // of the first input
     std::int64_t full_shape[max_dims];
     int axis = -1;  // of the classes, if there are any
-    int dims;       // of the values: those of the first input without the classes
+    int narrow =
+        max_inputs;      // inputs from this one on have one number per row, without the axis of the classes
+    int looked_up = -1;  // an input with rows of its own, which the label picks
+    int dims;            // of the values: those of the first input without the classes
     std::int64_t shape[max_dims];
     std::int64_t count, numbers;  // of values, and of elements of the first input
     bool rounds = false;          // results are float32, although inputs may be float64
@@ -93,6 +96,13 @@ struct arguments {
         view(who, a, t, dims, shape, to);
     }
     void place(const argument& who, const py::array& a, dtype t, class_array& to) const;
+    // What has the shape of input k: itself, or its gradient.
+    void place(const argument& who, int, const py::array& a, dtype t, strided& to) const {
+        place(who, a, t, to);
+    }
+    void place(const argument& who, int k, const py::array& a, dtype t, class_array& to) const;
+    int dims_of(int k) const { return k < narrow ? full_dims : dims; }
+    const std::int64_t* shape_of(int k) const { return k < narrow ? full_shape : shape; }
 };
 
 inline py::array array_in(const py::object& o) { return py::reinterpret_borrow<py::array>(o); }
@@ -144,7 +154,7 @@ struct request : arguments {
         job.dims = dims;
         job.count = count;
         std::memcpy(job.shape, shape, sizeof(std::int64_t) * std::size_t(dims));
-        for (int k = 0; k < inputs; ++k) place(input_arg(k), array_in(input[k]), type[k], job.in[k]);
+        for (int k = 0; k < inputs; ++k) place(input_arg(k), k, array_in(input[k]), type[k], job.in[k]);
         job.single = single() || rounds;
         job.weights = 0;
         job.total_scale = 1.0;
@@ -196,9 +206,10 @@ struct request : arguments {
             std::int64_t own[max_dims];
             for (int i = 0; i < int(x.ndim()); ++i) own[i] = x.shape(i);
             grad[k] = given.next(grad_type(k), int(x.ndim()), own);
-            if (broadcasts(k)) spread[k] = allocate(dtype::float64, full_dims, full_shape, like);
-            place(out, array_in(spread[k] ? spread[k] : grad[k]), spread[k] ? dtype::float64 : grad_type(k),
-                  job.grad[k]);
+            if (k == looked_up) continue;
+            if (broadcasts(k)) spread[k] = allocate(dtype::float64, dims_of(k), shape_of(k), like);
+            place(out, k, array_in(spread[k] ? spread[k] : grad[k]),
+                  spread[k] ? dtype::float64 : grad_type(k), job.grad[k]);
         }
         if (d.want & want_hess) {
             hess = given.next(grad_type(0), full_dims, full_shape);
@@ -223,19 +234,21 @@ struct request : arguments {
     // The memory a result overlaps is read before it is written only if it is the very same view; anything
     // else is copied first.
     void protect(const py::array& out, bool may_replace) {
-        const auto separate = [&](const argument& who, py::object& o, dtype t, auto& s) {
+        const auto separate = [&](py::object& o) {
             const py::array a = array_in(o);
-            if (!overlap(a, out)) return;
+            if (!overlap(a, out)) return false;
             if (may_replace && same_view(a, out) && int(a.ndim()) == full_dims) {
                 in_place = true;
-                return;
+                return false;
             }
             o = a.attr("copy")();
-            place(who, array_in(o), t, s);
+            return true;
         };
-        for (int k = 0; k < inputs; ++k) separate(input_arg(k), input[k], type[k], job.in[k]);
+        for (int k = 0; k < inputs; ++k)
+            if (separate(input[k])) place(input_arg(k), k, array_in(input[k]), type[k], job.in[k]);
         for (int k = 0; k < job.weights; ++k)
-            separate(arg("weight"), weight[k], job.weight[k].type, job.weight[k]);
+            if (separate(weight[k]))
+                place(arg("weight"), array_in(weight[k]), job.weight[k].type, job.weight[k]);
     }
 
     // Runs the job and gives what Python gets: value, gradients, Hessian, and what only the family has.

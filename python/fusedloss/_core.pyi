@@ -57,6 +57,20 @@ def similarity(
     out: Any,
     threads: int,
 ) -> tuple[Any, tuple[Any, ...], Any, Any]: ...
+def pairs(
+    loss: int,
+    label: str,
+    inputs: tuple[Any, ...],
+    params: tuple[float, ...],
+    options: tuple[Any, ...],
+    sample_weight: Any,
+    cotangent: Any,
+    reduction: int,
+    want: int,
+    wrt: int,
+    out: Any,
+    threads: int,
+) -> tuple[Any, tuple[Any, ...], Any, Any]: ...
 def boxes(
     loss: int,
     label: str,

@@ -160,6 +160,45 @@ class BoxKernel(Kernel):
         return self._call(inputs, params, ())
 
 
+_MEASURES = {
+    "squared_l2": 0,
+    "l2": 1,
+    "l1": 2,
+    "linf": 3,
+    "lp": 4,
+    "cosine": 5,
+    "cosine_distance": 6,
+    "dot": 7,
+    "negative_dot": 8,
+}
+
+
+class PairKernel(Kernel):
+    """A compiled loss of rows of paired vectors, compared by a measure.
+
+    The first `inputs` are vectors along an axis, the others have one number per row. `label`, where the loss takes one,
+    says which rows of the second input belong to the first. `weight` multiplies the rows without being divided by.
+    """
+
+    __slots__ = ()
+
+    run = staticmethod(_core.pairs)
+    array_options = ("target", "weight")
+
+    def __call__(
+        self,
+        *inputs: Any,
+        label: Any = None,
+        weight: Any = None,
+        axis: int = -1,
+        measure: str = "l2",
+        p: float = 2.0,
+        eps: float = 0.0,
+        **params: float,
+    ) -> Result:
+        return self._call(inputs, params, (label, weight, integer("axis", axis), _MEASURES[measure], p, eps))
+
+
 K = TypeVar("K", bound=Kernel)
 
 
@@ -175,6 +214,7 @@ class Kernels(Generic[K]):
 
 
 kernels: Kernels[ElementwiseKernel] = Kernels({"elementwise": ElementwiseKernel})
+pair_kernels: Kernels[PairKernel] = Kernels({"pairs": PairKernel})
 row_kernels: Kernels[SoftmaxKernel] = Kernels({"rows": RowKernel, "softmax": SoftmaxKernel})
 box_kernels: Kernels[BoxKernel] = Kernels({"boxes": BoxKernel})
 

@@ -138,11 +138,12 @@ D = TypeVar("D", bound=Documented[Any])
 
 
 def search(everything: Iterable[D], query: str | None) -> list[D]:
-    """All, sorted by name, or those with the query in a name or alias, then those with it in summary or source."""
+    """All by name, or those with the query for a name, in a name or alias, and in summary or source, in this order."""
     everything = sorted(everything, key=lambda d: d.name)
     if query is None:
         return everything
     wanted = squeezed(query)
+    everything.sort(key=lambda d: squeezed(d.name) != wanted)
     by_name = [d for d in everything if any(wanted in squeezed(n) for n in (d.name, *d.aliases))]
     by_text = [d for d in everything if wanted in squeezed(d.summary + d.source)]
     return by_name + [d for d in by_text if d not in by_name]

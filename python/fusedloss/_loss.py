@@ -45,6 +45,10 @@ AXIS = """\
 axis : int, optional
     The axis of the classes: by default 1, or 0 of a single row.
 """
+VECTOR_AXIS = """\
+axis : int, default -1
+    The axis of the components of a vector.
+"""
 _INDEX_ERROR = """
 IndexError
     If a class index is out of range; nothing has been written then."""
@@ -71,6 +75,7 @@ _ELEMENTWISE = Family("elementwise", "elements", "an element", "`{}`", "", "")
 _ORDINAL = Family("ordinal", "elements", "an element", "`{}`", "", _INDEX_ERROR)
 _ROWS = Family("rows", "rows", "a row", "`{}` without its class axis", AXIS, _INDEX_ERROR)
 _SIMILARITY = Family("similarity", "rows", "a row", "the rows of scores, one for each vector", "", "")
+_PAIRS = Family("pairs", "rows", "a row", "`{}` without the axis of its vectors", VECTOR_AXIS, "")
 
 
 _FORMAT = """\
@@ -123,7 +128,7 @@ class Loss(Documented[P]):
     name : str
         The public name, e.g. ``"huber_loss"``.
     family : str
-        The driver that carries it: ``"elementwise"``, ``"rows"``, ``"boxes"`` or ``"similarity"``.
+        The driver that carries it: ``"elementwise"``, ``"rows"``, ``"boxes"``, ``"pairs"`` or ``"similarity"``.
     inputs : tuple of str
         Names of the array arguments.
     params : dict
@@ -449,3 +454,4 @@ ordinal = _Enlist(_ORDINAL)
 rows = _Enlist(_ROWS)
 similarity = _Enlist(_SIMILARITY)
 boxes = _Enlist(_BOXES)
+pairs = _Enlist(_PAIRS)

@@ -26,6 +26,7 @@ LAYERS = (
         "core/job.hpp",
         "core/rows_job.hpp",
         "core/similarity_job.hpp",
+        "core/pairs_job.hpp",
         "core/error.hpp",
     ),
     ("simd/native.hpp",),
@@ -35,7 +36,7 @@ LAYERS = (
     ("simd/extended.hpp",),
     ("simd/special.hpp",),
     ("losses/terms.hpp",),
-    ("losses/products.hpp", "losses/row_terms.hpp"),
+    ("losses/products.hpp", "losses/row_terms.hpp", "losses/pair_terms.hpp"),
     ("losses/simplex.hpp",),
     ("losses/",),
     ("core/", "linalg/"),
@@ -49,11 +50,12 @@ PLAIN = {
     "core/job.hpp",
     "core/rows_job.hpp",
     "core/similarity_job.hpp",
+    "core/pairs_job.hpp",
     "core/error.hpp",
     "simd/isa.hpp",
 }
 # What formulas of several topics share.
-SHARED = {"losses/terms.hpp", "losses/products.hpp", "losses/row_terms.hpp", "losses/simplex.hpp"}
+SHARED = {f"losses/{name}.hpp" for name in ("terms", "products", "row_terms", "pair_terms", "simplex")}
 FOUNDATION = {"core/reduction.hpp", "core/convert.hpp", "core/views.hpp", "core/blocks.hpp", "core/parallel.hpp"}
 FOUNDATION |= {"core/row_blocks.hpp"}
 

@@ -15,9 +15,12 @@ from battery_rows import differentiable as differentiable_of
 from battery_rows import sample as sample_of
 from cases import CASES, OneOf, cases_of
 from cases_boxes import CASES as BOX_CASES
+from cases_pairs import PAIR_CASES
 from cases_rows import ROW_CASES, row_cases_of
 from fusedloss import _core
 from references import NP, REFERENCES
+from references_boxes import REFERENCES as BOX_REFERENCES
+from references_pairs import PAIR_REFERENCES
 from references_rows import ROW_REFERENCES
 
 EVERY_LOSS = dict(sorted(fl.Loss.registry.items()))
@@ -26,8 +29,17 @@ OWN_TESTS |= {name for name, loss in EVERY_LOSS.items() if loss.family == "simil
 each_loss = pytest.mark.parametrize("loss", EVERY_LOSS.values(), ids=EVERY_LOSS)
 
 
+# Of families with a test of their own each.
+ARRAY_CASES = (*BOX_CASES, *PAIR_CASES)
+ARRAY_REFERENCES = {**BOX_REFERENCES, **PAIR_REFERENCES}
+
+
+def array_cases_of(name):
+    return tuple(case for case in ARRAY_CASES if case.loss == name)
+
+
 def cases_of_any(name):
-    return cases_of(name) or row_cases_of(name) or [case for case in BOX_CASES if case.loss == name]
+    return cases_of(name) or row_cases_of(name) or array_cases_of(name)
 
 
 def test_every_loss_has_a_reference_and_cases():
@@ -35,16 +47,22 @@ def test_every_loss_has_a_reference_and_cases():
     assert {case.loss for case in CASES} == set(LOSSES)
     assert set(ROW_REFERENCES) == set(ROW_LOSSES)
     assert {case.loss for case in ROW_CASES} == set(ROW_LOSSES)
-    assert set(EVERY_LOSS) == {*LOSSES, *ROW_LOSSES, *OWN_TESTS, *(case.loss for case in BOX_CASES)}
+    assert {case.loss for case in ARRAY_CASES} == set(ARRAY_REFERENCES)
+    assert set(EVERY_LOSS) == {*LOSSES, *ROW_LOSSES, *ARRAY_REFERENCES, *OWN_TESTS}
 
 
 def test_every_kernel_has_a_loss_and_a_case():
     tested = {kernel_of(case) for case in CASES_ENLISTED} | {call_of(case)[0].name for case in ROW_CASES_ENLISTED}
-    tested |= {EVERY_LOSS[case.loss]._probe[0].name for case in BOX_CASES}
+    tested |= {kernel_of_arrays(case) for case in ARRAY_CASES}
     activations = {activation._probe[0].name for activation in fl.activations()}
     compiled = {info["name"] for info in _core.losses() if info["shape"] != "similarity"}
     assert tested <= compiled
     assert all(name in activations or name.endswith(("_unit", "_vjp")) for name in compiled - tested)
+
+
+def kernel_of_arrays(case):
+    loss = EVERY_LOSS[case.loss].bind(**case.params)
+    return loss._call(tuple(case.arrays(np.random.default_rng(0), 2).values()), {})[0].name
 
 
 def test_a_hundred_losses():
@@ -121,10 +139,10 @@ def parameter_sets(loss):
 class TestMetadata:
     @each_loss
     def test_name(self, loss):
-        kinds = "loss|entropy|error|divergence|distance|kl_div|score|log_prob"
+        kinds = "loss|entropy|error|divergence|distance|similarity|kl_div|score|log_prob"
         assert re.fullmatch(rf"([a-z][a-z0-9]*_)*({kinds})(_with_logits)?", loss.name)
         assert loss.__name__ == loss.name
-        assert loss.family in ("elementwise", "rows", "ordinal", "similarity", "boxes")
+        assert loss.family in ("elementwise", "rows", "ordinal", "similarity", "boxes", "pairs")
 
     @each_loss
     def test_documentation_is_complete(self, loss):

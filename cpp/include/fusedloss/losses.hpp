@@ -16,11 +16,13 @@
 #include "losses/multiclass_hinge.hpp"
 #include "losses/multilabel.hpp"
 #include "losses/ordinal.hpp"
+#include "losses/pairwise.hpp"
 #include "losses/preference.hpp"
 #include "losses/ranking.hpp"
 #include "losses/regression.hpp"
 #include "losses/robust.hpp"
 #include "losses/row_activation.hpp"
+#include "losses/triplet.hpp"
 
 namespace fusedloss {
 
@@ -78,5 +80,11 @@ using box_losses = type_list<
     // detection.hpp
     box_iou, generalized_box_iou, distance_box_iou, complete_box_iou, efficient_box_iou, alpha_iou,
     minimum_point_distance_iou>;
+
+// Rows of paired vectors.
+using pairs_losses = type_list<
+    // pairwise.hpp, triplet.hpp
+    pair_value, pair_regression, contrastive, cosine_embedding, center, triplet, triplet_swap, quadruplet,
+    margin_mse>;
 
 }  // namespace fusedloss

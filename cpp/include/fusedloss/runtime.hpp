@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "core/boxes_job.hpp"
+#include "core/pairs_job.hpp"
 #include "core/similarity_job.hpp"
 
 namespace fusedloss {
@@ -65,6 +66,25 @@ void run_box_matrix(box_matrix_job& job, int threads);
 // Looks at every label of the job (and at the weights of its rows) and writes nothing. Labels must lie in
 // [0, valid_labels) or be the ignored one. Without labels every row is valid.
 label_report check_labels(const rows_job& job, std::int64_t valid_labels, int threads);
+
+// Losses of rows of paired vectors.
+struct pair_loss_info {
+    const char* name;
+    const char* inputs;  // the vectors, then what has one number per row, then the label if it takes one
+    const char* params;
+    pairs_traits traits;
+};
+int pair_loss_count();
+const pair_loss_info& pair_loss_at(int index);
+int find_pair_loss(const char* name);  // -1 if there is none
+
+// Runs a validated job. With a label, in[1] has rows of its own, and no gradient here: job.pull gets what
+// scatter_pull makes it of.
+sum run_pairs(int loss, pairs_job& job, int threads);
+
+// Afterwards: the gradient in the `rows` rows of in[1], minus the sum of pull[i] (x_i - y) over the rows i
+// whose label names y.
+void scatter_pull(const pairs_job& job, std::int64_t rows, const class_array& out, int threads);
 
 // ISA levels, best first. set_isa returns false for a level that is unknown or that this CPU lacks.
 int isa_count();

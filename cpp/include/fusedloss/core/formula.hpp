@@ -31,4 +31,25 @@ struct rows_traits {
 
 constexpr int max_row_inputs = 3;
 
+// Which vectors of a row a loss compares.
+enum class pairing {
+    both,      // (0, 1)
+    anchored,  // (0, 1), (0, 2)
+    triangle,  // (0, 1), (0, 2), (1, 2)
+    chained,   // (0, 1), (0, 2), (2, 3)
+};
+
+// A loss of rows of paired vectors.
+struct pairs_traits {
+    int vectors;              // arrays with a vector axis, the first of the inputs
+    int numbers;              // arrays with one number per row, after them
+    unsigned differentiable;  // bit i: the formula gives the gradient for input i
+    pairing pairs;
+    bool label = false;  // every row has an index: its second vector is that row of the second array
+};
+
+constexpr int max_pair_vectors = 4;
+constexpr int max_pair_measures = 3;
+constexpr int max_pair_numbers = 1;
+
 }  // namespace fusedloss

@@ -96,6 +96,7 @@ struct row_entry;
 struct softmax_entry;
 struct phi_block;
 struct label_report;
+struct pairs_table;
 
 // Everything one ISA level offers.
 struct kernel_table {
@@ -118,6 +119,7 @@ struct kernel_table {
     label_report (*labels)(const rows_job&, std::int64_t valid_labels, std::int64_t begin, std::int64_t end);
     const similarity_table* similarity;
     const boxes_table* boxes;
+    const pairs_table* pairs;
 };
 
 }  // namespace fusedloss

@@ -29,12 +29,25 @@ enum class hessian_mode {
     abs_residual,  // |p_j - [j == y]|
 };
 
-struct rows_job {
-    int inputs;  // arrays with a class axis: the scores first
-    int dims;    // axes of the rows
+// What every job on rows has. A row has `classes` numbers along one axis.
+struct row_frame {
+    int dims;  // axes of the rows
     std::int64_t shape[max_dims];
     std::int64_t count;  // rows: product of shape
     std::int64_t classes;
+    int weights;
+    strided weight[max_weights];  // one per row, multiplied together; 0 excludes the row, whatever it holds
+    strided value;                // one per row
+    bool single;                  // results are good to the precision of float32
+    bool total;                   // the sum of the values is wanted
+    bool stream;                  // outputs are larger than the caches: write past them
+    double grad_scale;            // multiplies grad and hess
+    double total_scale;           // multiplies the values on their way into the total
+    const void* params;           // the loss struct
+};
+
+struct rows_job : row_frame {
+    int inputs;  // arrays with a class axis: the scores first
     class_array in[max_row_inputs];
     strided label;  // class indices, one per row, already checked; data == nullptr: none
     bool ignores;   // rows whose label is ignore_index contribute nothing
@@ -43,22 +56,13 @@ struct rows_job {
     bool weighs_labels;          // the class weight of the label multiplies its row
     const double* class_offset;
     const double* class_margin;
-    int weights;
-    strided weight[max_weights];  // one per row, multiplied together; 0 excludes the row, whatever it holds
-    strided value;                // one per row
     class_array grad[max_row_inputs];
     class_array hess;
     strided log_sum_exp;  // one per row, of the transformed scores
     strided argmax;       // int64, one per row; the lowest index of ties
     hessian_mode mode;
     softmax_options softmax;
-    bool single;         // results are good to the precision of float32
-    bool in_floats;      // ... and no input that decides the precision holds more
-    bool total;          // the sum of the values is wanted
-    bool stream;         // outputs are larger than the caches: write past them
-    double grad_scale;   // multiplies grad and hess
-    double total_scale;  // multiplies the values on their way into the total
-    const void* params;  // the loss struct
+    bool in_floats;  // single, and no input that decides the precision holds more
 };
 
 // Rows of few classes are worked on in panels of this many.

@@ -12,7 +12,7 @@
 FUSEDLOSS_BEGIN
 
 constexpr std::int64_t most_columns = 256;  // rows of more classes than this are not kept in columns
-FUSEDLOSS_INLINE bool in_columns(const rows_job& job) { return job.classes <= most_columns; }
+FUSEDLOSS_INLINE bool in_columns(const row_frame& job) { return job.classes <= most_columns; }
 // Buffers of rows end in whole units of this many numbers, on every machine.
 constexpr std::int64_t row_unit = 16;
 
@@ -30,7 +30,7 @@ FUSEDLOSS_INLINE pack<double> rounded(compensated a) { return select(is_finite(a
 
 // One number per row.
 template <class C>
-FUSEDLOSS_SHARED void gather_values(const rows_job& job, const strided& a, std::int64_t begin, int n,
+FUSEDLOSS_SHARED void gather_values(const row_frame& job, const strided& a, std::int64_t begin, int n,
                                     C* values) {
     for_each_run(job.dims, job.shape, a, begin, n,
                  [&](const char* p, std::int64_t stride, int offset, int run) {
@@ -38,7 +38,7 @@ FUSEDLOSS_SHARED void gather_values(const rows_job& job, const strided& a, std::
                  });
 }
 template <class C>
-FUSEDLOSS_SHARED void scatter_values(const rows_job& job, const strided& a, std::int64_t begin, int n,
+FUSEDLOSS_SHARED void scatter_values(const row_frame& job, const strided& a, std::int64_t begin, int n,
                                      const C* values) {
     for_each_run(job.dims, job.shape, a, begin, n, [&](char* p, std::int64_t stride, int offset, int run) {
         scatter_run(a.type, values + offset, p, stride, run);
@@ -93,7 +93,7 @@ FUSEDLOSS_INLINE int rows_staged(int classes) {
 
 // A panel of n rows, in columns; the lanes after the last row repeat it.
 template <class C>
-FUSEDLOSS_SHARED void gather_columns(const rows_job& job, const class_array& a, std::int64_t begin, int n,
+FUSEDLOSS_SHARED void gather_columns(const row_frame& job, const class_array& a, std::int64_t begin, int n,
                                      C* panel) {
     const int classes = int(job.classes), size = item_size(a.rows.type), each = rows_staged(classes);
     const bool same = a.rows.type == dtype_of<C>;
@@ -123,7 +123,7 @@ FUSEDLOSS_SHARED void gather_columns(const rows_job& job, const class_array& a, 
         for (int r = n; r % row_unit != 0; ++r) panel[j * panel_rows + r] = panel[j * panel_rows + n - 1];
 }
 template <class C>
-FUSEDLOSS_SHARED void scatter_columns(const rows_job& job, const class_array& a, std::int64_t begin, int n,
+FUSEDLOSS_SHARED void scatter_columns(const row_frame& job, const class_array& a, std::int64_t begin, int n,
                                       const C* panel) {
     const int classes = int(job.classes), size = item_size(a.rows.type), each = rows_staged(classes);
     const bool same = a.rows.type == dtype_of<C>;
@@ -159,7 +159,7 @@ FUSEDLOSS_SHARED void scatter_columns(const rows_job& job, const class_array& a,
     for_each_run(job.dims, job.shape, a.rows, begin, n, put);
 }
 
-FUSEDLOSS_INLINE char* row_address(const rows_job& job, const class_array& a, std::int64_t row) {
+FUSEDLOSS_INLINE char* row_address(const row_frame& job, const class_array& a, std::int64_t row) {
     char* p = static_cast<char*>(a.rows.data);
     for (int d = job.dims - 1; d >= 0; --d) {
         p += (d == 0 ? row : row % job.shape[d]) * a.rows.stride[d];
@@ -170,7 +170,7 @@ FUSEDLOSS_INLINE char* row_address(const rows_job& job, const class_array& a, st
 
 // Classes [first, first + n) of a row.
 template <class C>
-FUSEDLOSS_SHARED void gather_row(const rows_job& job, const class_array& a, std::int64_t row,
+FUSEDLOSS_SHARED void gather_row(const row_frame& job, const class_array& a, std::int64_t row,
                                  std::int64_t first, std::int64_t n, C* buffer) {
     constexpr std::int64_t chunk = chunk_bytes / sizeof(C);
     const char* const p = row_address(job, a, row) + first * a.step;
@@ -178,7 +178,7 @@ FUSEDLOSS_SHARED void gather_row(const rows_job& job, const class_array& a, std:
         gather_run(a.rows.type, buffer + i, p + i * a.step, a.step, n - i < chunk ? n - i : chunk);
 }
 template <class C>
-FUSEDLOSS_SHARED void scatter_row(const rows_job& job, const class_array& a, std::int64_t row,
+FUSEDLOSS_SHARED void scatter_row(const row_frame& job, const class_array& a, std::int64_t row,
                                   std::int64_t first, std::int64_t n, const C* buffer) {
     constexpr std::int64_t chunk = chunk_bytes / sizeof(C);
     char* const p = row_address(job, a, row) + first * a.step;
@@ -215,7 +215,7 @@ FUSEDLOSS_SHARED void fetch_facts(const rows_job& job, std::int64_t begin, int n
 // r % row_unit however the block is cut into panels.
 class value_sink {
   public:
-    FUSEDLOSS_INLINE explicit value_sink(const rows_job& j) : job(j) {}
+    FUSEDLOSS_INLINE explicit value_sink(const row_frame& j) : job(j) {}
     FUSEDLOSS_SHARED void put(std::int64_t begin, int n, const double* values) {
         if (job.value.data) scatter_values(job, job.value, begin, n, values);
         if (!job.total) return;
@@ -236,7 +236,7 @@ class value_sink {
 
   private:
     static_assert(accumulator<double>::lanes == row_unit, "rows are added by the lanes of their sum");
-    const rows_job& job;
+    const row_frame& job;
     accumulator<double> total;
     alignas(64) double kept[2 * panel_rows];
     int count = 0;

@@ -1,0 +1,29 @@
+"""Cases of losses that are neither elementwise nor of class scores: each draws its own arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+Draw = Callable[[np.random.Generator, int], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class ArrayCase:
+    """A loss, its parameters, and random arguments: float64 arrays and integer labels for so many rows."""
+
+    loss: str
+    arrays: Draw = field(compare=False)
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The names of the arrays."""
+        return tuple(self.arrays(np.random.default_rng(0), 2))
+
+    def __str__(self) -> str:
+        return "-".join([self.loss, *(f"{key}={value}" for key, value in self.params.items())])
