@@ -29,7 +29,8 @@ endif()
 
 function(fusedloss_add_isa_levels target)
     foreach(level IN LISTS fusedloss_levels)
-        add_library(fusedloss_kernels_${level} OBJECT src/kernels.cpp src/kernels_similarity.cpp src/kernels_boxes.cpp
+        add_library(fusedloss_kernels_${level} OBJECT src/kernels.cpp src/kernels_overlap.cpp
+            src/kernels_similarity.cpp src/kernels_boxes.cpp
             src/kernels_pairs.cpp)
         target_link_libraries(fusedloss_kernels_${level} PRIVATE fusedloss_build_flags)
         target_compile_options(fusedloss_kernels_${level} PRIVATE ${fusedloss_march_${level}} -fno-exceptions -fno-rtti)

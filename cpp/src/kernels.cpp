@@ -47,6 +47,7 @@ constexpr kernel_table FUSEDLOSS_CONCAT3(table_, FUSEDLOSS_ISA, ) = {
     process_rows,
     check_label_block,
     &FUSEDLOSS_TABLE(similarity),
+    &FUSEDLOSS_TABLE(overlap),
     &FUSEDLOSS_TABLE(boxes),
     &FUSEDLOSS_TABLE(pairs),
 };

@@ -77,6 +77,22 @@ struct pair_infos_of<type_list<Loss...>> {
 };
 using pair_infos = pair_infos_of<pairs_losses>;
 
+template <class Loss>
+constexpr overlap_loss_info overlap_info_of() {
+    static_assert(words(Loss::inputs) == 2, "scores and a target");
+    static_assert(words(Loss::params) == 0 || words(Loss::params) * sizeof(double) == sizeof(Loss),
+                  "a loss names its parameters, and all of them are doubles");
+    return {Loss::name, Loss::inputs, Loss::params, Loss::traits};
+}
+template <class List>
+struct overlap_infos_of;
+template <class... Loss>
+struct overlap_infos_of<type_list<Loss...>> {
+    static constexpr int count = sizeof...(Loss);
+    static constexpr overlap_loss_info all[] = {overlap_info_of<Loss>()...};
+};
+using overlap_infos = overlap_infos_of<overlap_losses>;
+
 }  // namespace
 
 int loss_count() { return infos::count; }
@@ -104,6 +120,9 @@ int find_pair_loss(const char* name) {
         if (std::strcmp(pair_infos::all[i].name, name) == 0) return i;
     return -1;
 }
+
+int overlap_loss_count() { return overlap_infos::count; }
+const overlap_loss_info& overlap_loss_at(int index) { return overlap_infos::all[index]; }
 
 }  // namespace runtime
 }  // namespace fusedloss

@@ -43,19 +43,6 @@ struct rows_request : request<rows_job> {
 
     argument label_arg() const { return input_arg(info.traits.inputs); }
 
-    int class_axis(const py::object& given) const {
-        const py::array scores = array_in(input[0]);
-        const int all = int(scores.ndim());
-        if (all == 0)
-            throw py::value_error(input_arg(0).text() + " is a single number, expected a class axis");
-        if (given.is_none()) return all > 1 ? 1 : 0;
-        const int chosen = py::cast<int>(given);
-        if (chosen < -all || chosen >= all)
-            throw py::value_error(arg("axis").text() + " is " + std::to_string(chosen) + ", but " +
-                                  std::string(input_arg(0).name) + " has shape " + shape_text(scores));
-        return chosen < 0 ? chosen + all : chosen;
-    }
-
     // Class indices, or probabilities as one more input.
     void read_target(const py::object& given) {
         if (inputs > info.traits.inputs + info.traits.dense || !(given.is_none() || info.traits.label))

@@ -56,6 +56,13 @@ py::list losses() {
         d["arrays"] = traits.vectors + traits.numbers;
         all.append(d);
     }
+    for (int i = 0; i < rt::overlap_loss_count(); ++i) {
+        const rt::overlap_loss_info& info = rt::overlap_loss_at(i);
+        py::dict d = describe(i, info.name, info.inputs, info.params, 1, false);
+        d["shape"] = "overlap";
+        d["arrays"] = 1;
+        all.append(d);
+    }
     return all;
 }
 

@@ -30,6 +30,19 @@ void arguments::add_input(py::handle given) {
     type[k] = dtype_of(input_arg(k), array_in(input[k]));
 }
 
+int arguments::class_axis(const py::object& given) const {
+    const py::array scores = array_in(input[0]);
+    const int all = int(scores.ndim());
+    if (all == 0)
+        throw py::value_error(input_arg(0).text() + " is a single number, expected a class axis");
+    if (given.is_none()) return all > 1 ? 1 : 0;
+    const int chosen = py::cast<int>(given);
+    if (chosen < -all || chosen >= all)
+        throw py::value_error(arg("axis").text() + " is " + std::to_string(chosen) + ", but " +
+                              std::string(input_arg(0).name) + " has shape " + shape_text(scores));
+    return chosen < 0 ? chosen + all : chosen;
+}
+
 void arguments::set_shapes(int class_axis) {
     const py::array first = array_in(input[0]);
     full_dims = int(first.ndim());

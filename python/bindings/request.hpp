@@ -79,6 +79,8 @@ struct arguments {
     std::string index_text(std::int64_t flat) const;
 
     void add_input(py::handle given);
+    // After the first input: the axis of the classes, by default 1, or 0 of a single row.
+    int class_axis(const py::object& given) const;
     // After the first input: the shapes, given the axis of the classes or -1.
     void set_shapes(int class_axis);
 

@@ -39,6 +39,7 @@ from .preference import *
 from .ranking import *
 from .regression import *
 from .robust import *
+from .segmentation import *
 
 __version__: str = _core.__version__
 

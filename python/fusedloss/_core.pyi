@@ -86,3 +86,17 @@ def boxes(
     threads: int,
 ) -> tuple[Any, tuple[Any, ...], Any, Any]: ...
 def box_iou(boxes1: Any, boxes2: Any, format: float, threads: int) -> Any: ...
+def overlap(
+    loss: int,
+    label: str,
+    inputs: tuple[Any, ...],
+    params: tuple[float, ...],
+    options: tuple[Any, ...],
+    sample_weight: Any,
+    cotangent: Any,
+    reduction: int,
+    want: int,
+    wrt: int,
+    out: Any,
+    threads: int,
+) -> tuple[Any, tuple[Any, ...], Any, Any]: ...

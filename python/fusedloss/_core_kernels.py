@@ -199,6 +199,54 @@ class PairKernel(Kernel):
         return self._call(inputs, params, (label, weight, integer("axis", axis), _MEASURES[measure], p, eps))
 
 
+_ACTIVATIONS = {"none": 0, "sigmoid": 1, "softmax": 2}
+_FORMS = {"product": 0, "minimum": 1, "squared": 2}
+_ABSENT = ("keep", "zero")
+
+
+class OverlapKernel(Kernel):
+    """A compiled loss of sums over the positions of masks.
+
+    `label` is the last argument of the loss: class indices, or a mask in the shape of the scores. `weight` has one
+    entry per class, `position_weight` multiplies the terms of every sum, and `cost` is a matrix by label and class.
+    """
+
+    __slots__ = ()
+
+    run = staticmethod(_core.overlap)
+    array_options = ("target", "weight", "position_weight", "cost")
+
+    def __call__(
+        self,
+        *inputs: Any,
+        label: Any,
+        activation: str,
+        form: str = "product",
+        weight: Any = None,
+        position_weight: Any = None,
+        cost: Any = None,
+        axis: int | None = None,
+        ignore_index: int | None = None,
+        batch: bool = False,
+        include_background: bool = True,
+        absent: str = "keep",
+        gamma: float = 0.0,
+        **params: float,
+    ) -> Result:
+        if axis is not None:
+            axis = integer("axis", axis)
+        if ignore_index is not None:
+            ignore_index = integer("ignore_index", ignore_index)
+        codes = (
+            _ACTIVATIONS[choice("activation", activation, _ACTIVATIONS)],
+            _FORMS[choice("form", form, _FORMS)],
+            choice("absent", absent, _ABSENT) == "zero",
+            gamma,
+        )
+        arrays = (label, weight, position_weight, cost)
+        return self._call(inputs, params, (*arrays, axis, ignore_index, bool(batch), bool(include_background), *codes))
+
+
 K = TypeVar("K", bound=Kernel)
 
 
@@ -217,6 +265,7 @@ kernels: Kernels[ElementwiseKernel] = Kernels({"elementwise": ElementwiseKernel}
 pair_kernels: Kernels[PairKernel] = Kernels({"pairs": PairKernel})
 row_kernels: Kernels[SoftmaxKernel] = Kernels({"rows": RowKernel, "softmax": SoftmaxKernel})
 box_kernels: Kernels[BoxKernel] = Kernels({"boxes": BoxKernel})
+overlap_kernels: Kernels[OverlapKernel] = Kernels({"overlap": OverlapKernel})
 
 
 # What each input of a similarity kernel is to the scores, as the core spells it.

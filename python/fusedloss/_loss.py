@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, ParamSpec, TypeAlias, overload
 
 import numpy as np
@@ -49,6 +50,23 @@ VECTOR_AXIS = """\
 axis : int, default -1
     The axis of the components of a vector.
 """
+_OVERLAP_OPTIONS = """\
+activation : {"softmax", "sigmoid", "none"}, default "softmax"
+    How scores become probabilities; "none" where they are probabilities already.
+weight : array_like, optional
+    One factor per class that counts. A mean divides by the number of values all the same.
+ignore_index : int or None, default -100
+    Positions with this class index, or elements of a mask with this number, count for nothing.
+include_background : bool, default True
+    Whether the first class counts.
+absent : {"keep", "zero"}, default "keep"
+    Whether a class without any target has its loss, or 0.
+batch : bool, default False
+    Sums over all images together, rather than over each by itself.
+axis : int, optional
+    The axis of the classes, by default 1; the first other axis is that of the images, unless the
+    classes come first: then there is one image.
+"""
 _INDEX_ERROR = """
 IndexError
     If a class index is out of range; nothing has been written then."""
@@ -64,16 +82,20 @@ class Family(NamedTuple):
     before: str
     after: str
 
-    def common(self, **words: str) -> str:
-        """The paragraphs that stand for ``{common}`` in the documentation of a loss."""
+    def common(self, parameters: Collection[str], **words: str) -> str:
+        """The paragraphs that stand for ``{common}`` in the documentation of a loss with these parameters."""
         shape = self.shape.format(words["first"])
         text = _COMMON.format(terms=self.terms, term=self.term, shape=shape, **words)
-        return self.before + text + self.after
+        options = re.split(r"^(?=\w+ : )", self.before, flags=re.MULTILINE)
+        return "".join(o for o in options if o.partition(" ")[0] in parameters) + text + self.after
 
 
 _ELEMENTWISE = Family("elementwise", "elements", "an element", "`{}`", "", "")
 _ORDINAL = Family("ordinal", "elements", "an element", "`{}`", "", _INDEX_ERROR)
 _ROWS = Family("rows", "rows", "a row", "`{}` without its class axis", AXIS, _INDEX_ERROR)
+_OVERLAP = Family(
+    "overlap", "values", "a value", "the values, by image and class or by image", _OVERLAP_OPTIONS, _INDEX_ERROR
+)
 _SIMILARITY = Family("similarity", "rows", "a row", "the rows of scores, one for each vector", "", "")
 _PAIRS = Family("pairs", "rows", "a row", "`{}` without the axis of its vectors", VECTOR_AXIS, "")
 
@@ -128,7 +150,8 @@ class Loss(Documented[P]):
     name : str
         The public name, e.g. ``"huber_loss"``.
     family : str
-        The driver that carries it: ``"elementwise"``, ``"rows"``, ``"boxes"``, ``"pairs"`` or ``"similarity"``.
+        The driver that carries it: ``"elementwise"``, ``"rows"``, ``"boxes"``, ``"pairs"``, ``"overlap"`` or
+        ``"similarity"``.
     inputs : tuple of str
         Names of the array arguments.
     params : dict
@@ -183,10 +206,12 @@ class Loss(Documented[P]):
         return self._metadata["Hessian"]
 
     def _document(self, text: str) -> str:
-        first = next(iter(self._signature.parameters))
+        parameters = self._signature.parameters
+        first = next(iter(parameters))
         reductions = ", ".join(f'"{name}"' for name in self._reductions)
         return text.replace(
-            "{common}", self._family.common(first=first, reductions=reductions, default=self._default_reduction)
+            "{common}",
+            self._family.common(parameters, first=first, reductions=reductions, default=self._default_reduction),
         )
 
     # ---- calling it ----------------------------------------------------------------------------
@@ -453,5 +478,6 @@ elementwise = _Enlist(_ELEMENTWISE)
 ordinal = _Enlist(_ORDINAL)
 rows = _Enlist(_ROWS)
 similarity = _Enlist(_SIMILARITY)
+overlap = _Enlist(_OVERLAP)
 boxes = _Enlist(_BOXES)
 pairs = _Enlist(_PAIRS)

@@ -15,11 +15,13 @@ from battery_rows import differentiable as differentiable_of
 from battery_rows import sample as sample_of
 from cases import CASES, OneOf, cases_of
 from cases_boxes import CASES as BOX_CASES
+from cases_overlap import OVERLAP_CASES
 from cases_pairs import PAIR_CASES
 from cases_rows import ROW_CASES, row_cases_of
 from fusedloss import _core
 from references import NP, REFERENCES
 from references_boxes import REFERENCES as BOX_REFERENCES
+from references_overlap import OVERLAP_REFERENCES
 from references_pairs import PAIR_REFERENCES
 from references_rows import ROW_REFERENCES
 
@@ -30,8 +32,8 @@ each_loss = pytest.mark.parametrize("loss", EVERY_LOSS.values(), ids=EVERY_LOSS)
 
 
 # Of families with a test of their own each.
-ARRAY_CASES = (*BOX_CASES, *PAIR_CASES)
-ARRAY_REFERENCES = {**BOX_REFERENCES, **PAIR_REFERENCES}
+ARRAY_CASES = (*BOX_CASES, *OVERLAP_CASES, *PAIR_CASES)
+ARRAY_REFERENCES = {**BOX_REFERENCES, **OVERLAP_REFERENCES, **PAIR_REFERENCES}
 
 
 def array_cases_of(name):
@@ -142,7 +144,7 @@ class TestMetadata:
         kinds = "loss|entropy|error|divergence|distance|similarity|kl_div|score|log_prob"
         assert re.fullmatch(rf"([a-z][a-z0-9]*_)*({kinds})(_with_logits)?", loss.name)
         assert loss.__name__ == loss.name
-        assert loss.family in ("elementwise", "rows", "ordinal", "similarity", "boxes", "pairs")
+        assert loss.family in ("elementwise", "rows", "ordinal", "similarity", "boxes", "overlap", "pairs")
 
     @each_loss
     def test_documentation_is_complete(self, loss):

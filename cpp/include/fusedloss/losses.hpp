@@ -22,6 +22,7 @@
 #include "losses/regression.hpp"
 #include "losses/robust.hpp"
 #include "losses/row_activation.hpp"
+#include "losses/segmentation.hpp"
 #include "losses/triplet.hpp"
 
 namespace fusedloss {
@@ -86,5 +87,11 @@ using pairs_losses = type_list<
     // pairwise.hpp, triplet.hpp
     pair_value, pair_regression, contrastive, cosine_embedding, center, triplet, triplet_swap, quadruplet,
     margin_mse>;
+
+// Functions of the overlap of masks.
+using overlap_losses = type_list<
+    // segmentation.hpp
+    tversky, tversky_mean, generalized_dice, matthews, boundary, mean_difference, wasserstein_dice,
+    tversky_and_pixels, lovasz_hinge, lovasz_softmax>;
 
 }  // namespace fusedloss

@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "core/boxes_job.hpp"
+#include "core/overlap_job.hpp"
 #include "core/pairs_job.hpp"
 #include "core/similarity_job.hpp"
 
@@ -85,6 +86,19 @@ sum run_pairs(int loss, pairs_job& job, int threads);
 // Afterwards: the gradient in the `rows` rows of in[1], minus the sum of pull[i] (x_i - y) over the rows i
 // whose label names y.
 void scatter_pull(const pairs_job& job, std::int64_t rows, const class_array& out, int threads);
+
+// Losses of the overlap of masks, a family with names of its own.
+struct overlap_loss_info {
+    const char* name;
+    const char* inputs;  // the scores, then the target
+    const char* params;
+    overlap_traits traits;
+};
+int overlap_loss_count();
+const overlap_loss_info& overlap_loss_at(int index);
+
+// Runs a validated job.
+sum run_overlap(int loss, overlap_job& job, int threads);
 
 // ISA levels, best first. set_isa returns false for a level that is unknown or that this CPU lacks.
 int isa_count();

@@ -91,6 +91,7 @@ struct kernel_entry {
 // Rows of class scores: rows_job.hpp.
 struct rows_job;
 struct similarity_table;
+struct overlap_table;
 struct boxes_table;
 struct row_entry;
 struct softmax_entry;
@@ -118,6 +119,7 @@ struct kernel_table {
                         void* workspace);
     label_report (*labels)(const rows_job&, std::int64_t valid_labels, std::int64_t begin, std::int64_t end);
     const similarity_table* similarity;
+    const overlap_table* overlap;
     const boxes_table* boxes;
     const pairs_table* pairs;
 };
