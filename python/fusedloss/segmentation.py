@@ -53,18 +53,18 @@ def _shared(
     }
 
 
-def _smoothed(smooth_nr: float, smooth_dr: float, scale: float = 1.0) -> dict[str, float]:
+def _smoothed(smooth_nr: float, smooth_dr: float, scale: float = 1.0) -> dict[str, Any]:
     return {
         "smooth_nr": scale * non_negative("smooth_nr", smooth_nr),
         "smooth_dr": scale * non_negative("smooth_dr", smooth_dr),
     }
 
 
-def _transformed(log_loss: bool, eps: float) -> dict[str, float]:
+def _transformed(log_loss: bool, eps: float) -> dict[str, Any]:
     return {"transform": _LOG if log_loss else _NONE, "exponent": non_negative("eps", eps)}
 
 
-def _combined(activation: str, lambda_dice: float, pixel_weight: float) -> dict[str, float]:
+def _combined(activation: str, lambda_dice: float, pixel_weight: float) -> dict[str, Any]:
     return {
         "overlap_weight": non_negative("lambda_dice", lambda_dice),
         "pixel_weight": pixel_weight,
