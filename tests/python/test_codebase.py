@@ -57,7 +57,7 @@ PLAIN = {
     "simd/isa.hpp",
 }
 # What formulas of several topics share.
-SHARED = {f"losses/{name}.hpp" for name in ("terms", "products", "row_terms", "pair_terms", "simplex")}
+SHARED = {f"losses/{name}.hpp" for name in ("terms", "products", "row_terms", "pair_terms", "overlap_terms", "simplex")}
 FOUNDATION = {"core/reduction.hpp", "core/convert.hpp", "core/views.hpp", "core/blocks.hpp", "core/parallel.hpp"}
 FOUNDATION |= {"core/row_blocks.hpp"}
 
