@@ -322,7 +322,34 @@ def _torch_losses() -> dict[str, Callable[..., Any]]:
         e = a * (x - t)
         return (e + functional.softplus(-2 * e) - math.log(2)).mean() / a
 
+    class Boxes:  # the formulas of torchvision.ops
+        def __init__(self, first: Any, second: Any, eps: float = 1e-7) -> None:
+            (x1, y1, x2, y2), (u1, v1, u2, v2) = first.unbind(-1), second.unbind(-1)
+            left, top, right, bottom = torch.max(x1, u1), torch.max(y1, v1), torch.min(x2, u2), torch.min(y2, v2)
+            common = torch.where((bottom > top) & (right > left), (right - left) * (bottom - top), 0.0)
+            self.w1, self.h1, self.w2, self.h2 = x2 - x1, y2 - y1, u2 - u1, v2 - v1
+            self.union = self.w1 * self.h1 + self.w2 * self.h2 - common
+            self.iou = common / (self.union + eps)
+            self.hull_w, self.hull_h = torch.max(x2, u2) - torch.min(x1, u1), torch.max(y2, v2) - torch.min(y1, v1)
+            centers = ((x2 + x1) / 2 - (u1 + u2) / 2) ** 2 + ((y2 + y1) / 2 - (v1 + v2) / 2) ** 2
+            self.distance = 1 - self.iou + centers / (self.hull_w**2 + self.hull_h**2 + eps)
+
+    def generalized(first: Any, second: Any) -> Any:
+        p = Boxes(first, second)
+        hull = p.hull_w * p.hull_h
+        return (1 - p.iou + (hull - p.union) / (hull + 1e-7)).mean()
+
+    def complete(first: Any, second: Any) -> Any:
+        p = Boxes(first, second)
+        v = 4 / math.pi**2 * (torch.atan(p.w2 / p.h2) - torch.atan(p.w1 / p.h1)) ** 2
+        alpha = (v / (1 - p.iou + v + 1e-7)).detach()
+        return (p.distance + alpha * v).mean()
+
     return {
+        "box_iou_loss": lambda first, second: (1 - Boxes(first, second).iou).mean(),
+        "generalized_box_iou_loss": generalized,
+        "distance_box_iou_loss": lambda first, second: Boxes(first, second).distance.mean(),
+        "complete_box_iou_loss": complete,
         "mse_loss": functional.mse_loss,
         "l1_loss": functional.l1_loss,
         "smooth_l1_loss": functional.smooth_l1_loss,

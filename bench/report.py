@@ -60,6 +60,7 @@ class RowGoal(NamedTuple):
 
 
 ROW_GOALS = {"cross_entropy": RowGoal(0.7, 6.0, 4.0, 0.6, 4.0, 20.0, 10**6)}
+BOX_GOALS = {"complete_box_iou_loss": 15.0}  # times faster than torch
 COMPUTE_BOUND = 0.85  # of the time in cache, where that and not memory is the floor
 OVER_COMPILED, OVER_COMPILED_ALLOCATING = 4.0, 2.5
 OVER_TORCH_IN_CACHE = 8.0
@@ -81,6 +82,11 @@ def write(rows: Sequence[Row], folder: Path, *, kept: int, seconds: float, round
         for threads in sorted({row["threads"] for row in scores}, reverse=True):
             parts += _timings(select(scores, threads=threads), f"class scores, {threads_text(threads)}")
         parts += _halves(scores, "class scores")
+    if boxes := select(rows, family="boxes"):
+        parts += _box_goals(boxes)
+        for threads in sorted({row["threads"] for row in boxes}, reverse=True):
+            parts += _timings(select(boxes, threads=threads), f"boxes of four numbers, {threads_text(threads)}")
+        parts += _halves(boxes, "boxes")
     if chart:
         parts.append("![nanoseconds per element](results.png)")
     (folder / "results.md").write_text("\n\n".join(parts) + "\n")
@@ -300,6 +306,23 @@ def _row_goals(rows: Sequence[Row]) -> list[str]:
         + "."
     )
     return ["## Goals of class scores", text, table(head, body)]
+
+
+def _box_goals(rows: Sequence[Row]) -> list[str]:
+    """The stated goals of boxes."""
+    threads = extent(rows)[1]
+    body = [
+        [
+            label_of(row),
+            _against(row.get("torch"), row["fusedloss_out"], goal),
+            ratio(row.get("floor"), row["fusedloss_out"]),
+        ]
+        for loss, goal in BOX_GOALS.items()
+        for row in select(rows, loss=loss, dtype="float32", threads=threads, wants="value+grad")
+    ]
+    goals = ", ".join(f"{loss} {goal:g} x" for loss, goal in BOX_GOALS.items())
+    text = f"{threads_text(threads)}, value and gradient with *out*. Goals, against the formulas in torch: {goals}."
+    return ["## Goals of boxes", text, table(["loss", "x torch", "of floor"], body)] if body else []
 
 
 def _marked(text: str, reached: bool) -> str:

@@ -28,10 +28,12 @@ import report
 from floors import Floors, compile_library
 from peers import PEERS, SLOW_TO_COMPILE, Task
 from workloads import (
+    BOXES,
     ELEMENTS,
     FAMILIES,
     FEW_ELEMENTS,
     FEW_SCORES,
+    QUICK_BOXES,
     QUICK_SCORES,
     SCORES,
     Calls,
@@ -293,7 +295,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def plan(chosen: argparse.Namespace) -> list[Workload]:
     """What to measure, in order."""
     registered = [loss.name for loss in fl.losses() if loss.family in FAMILIES]
-    names = chosen.losses or ([*report.GOALS, *report.ROW_GOALS] if chosen.focus else registered)
+    names = chosen.losses or ([*report.GOALS, *report.ROW_GOALS, *report.BOX_GOALS] if chosen.focus else registered)
     if unknown := set(names) - set(registered):
         sys.exit(f"not registered: {', '.join(sorted(unknown))}")
     if chosen.sizes:
@@ -310,6 +312,9 @@ def plan(chosen: argparse.Namespace) -> list[Workload]:
             wide = QUICK_SCORES if chosen.quick else SCORES
             shapes = chosen.shapes or (wide if name in report.ROW_GOALS else few)
             workloads += [Workload(name, shape) for shape in shapes]
+        elif family_of(name) == "boxes":
+            boxes = QUICK_BOXES if chosen.quick else BOXES
+            workloads += [Workload(name, shape) for shape in chosen.shapes or boxes]
         else:
             workloads += [Workload(name, shape, full=shape == largest) for shape in elements]
     return [w for w in workloads if chosen.family in (None, family_of(w.loss))]

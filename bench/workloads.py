@@ -15,12 +15,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "python"))
 from cases import Case, cases_of
+from cases_boxes import CASES as BOX_CASES
+from cases_boxes import BoxCase
 from cases_rows import RowCase, row_cases_of
 
 Shape = tuple[int, ...]
 
 BLOCK = 2**20  # random numbers repeat after about so many elements
-FAMILIES = ("elementwise", "rows")
+FAMILIES = ("elementwise", "rows", "boxes")
 ELEMENTS: tuple[Shape, ...] = ((16,), (2**10,), (2**14,), (2**20,), (2**24,))
 FEW_ELEMENTS: tuple[Shape, ...] = ((16,), (2**14,), (2**24,))
 # Small rows, a thousand classes, two vocabularies of language models, pictures (class axis 1), a test set.
@@ -30,6 +32,8 @@ SCORES: tuple[Shape, ...] = (
 )
 FEW_SCORES: tuple[Shape, ...] = ((65536, 10), (2048, 1000))
 QUICK_SCORES: tuple[Shape, ...] = ((4096, 10), (256, 1000), (2, 21, 64, 64))
+BOXES: tuple[Shape, ...] = ((1_000_000, 4),)
+QUICK_BOXES: tuple[Shape, ...] = ((10_000, 4),)
 
 
 def shape_text(shape: Shape) -> str:
@@ -73,7 +77,7 @@ class Workload:
 
     @property
     def rowwise(self) -> bool:
-        return family_of(self.loss) == "rows"
+        return family_of(self.loss) != "elementwise"
 
     @property
     def params(self) -> dict[str, Any]:
@@ -104,8 +108,11 @@ class Workload:
         return repeated
 
 
-def first_case(loss: str) -> Case | RowCase:
-    cases = (row_cases_of if family_of(loss) == "rows" else cases_of)(loss)
+def first_case(loss: str) -> Case | RowCase | BoxCase:
+    family = family_of(loss)
+    cases: list[Any] = [case for case in BOX_CASES if case.loss == loss]
+    if family != "boxes":
+        cases = [*(row_cases_of if family == "rows" else cases_of)(loss)]
     if not cases:
         raise LookupError(f"tests/python has no case for {loss}")
     return cases[0]
@@ -117,6 +124,8 @@ def block_of(loss: str, classes: int) -> dict[str, np.ndarray]:
     case, generator = first_case(loss), np.random.default_rng(0)
     if isinstance(case, Case):
         return case.random((BLOCK,), np.float32, generator)
+    if isinstance(case, BoxCase):
+        return case.arrays(generator, BLOCK // 4)
     drawn = {name: d.random(max(1, BLOCK // classes), classes, generator) for name, d in case.arguments.items()}
     narrow = {name: np.int32 if x.dtype.kind == "i" else np.float32 for name, x in drawn.items()}
     return {name: x if x.ndim == 1 else x.astype(narrow[name]) for name, x in drawn.items()}

@@ -12,14 +12,10 @@ sum run_boxes(int loss, rows_job& job, int threads) {
     prepare(job);
     job.stream = worth_streaming(job);
     const partition p = row_partition(job.count, job.classes);
-    sum partial[max_blocks];
-    for_each_row_block(p, job.count * job.classes < serial_below ? 1 : threads,
-                       [&](int, int b, std::int64_t begin, std::int64_t end) {
-                           partial[b] = table.process(job, table.losses[loss], begin, end);
-                       });
-    sum total{0.0, 0.0};
-    for (int b = 0; b < p.blocks; ++b) add_to(total, partial[b]);
-    return settled(total);
+    return sum_row_blocks(p, useful_threads(p, job.count * job.classes, threads), nullptr, 0,
+                          [&](std::int64_t begin, std::int64_t end, char*) {
+                              return table.process(job, table.losses[loss], begin, end);
+                          });
 }
 
 void run_box_matrix(box_matrix_job& job, int threads) {
@@ -31,7 +27,7 @@ void run_box_matrix(box_matrix_job& job, int threads) {
     const bool far = table.columns(job, 1, 0, width, columns, pitch);
     job.stream = std::size_t(height * width) * std::size_t(item_size(job.type)) > last_level_cache();
     const partition p = row_partition(height, width);
-    for_each_row_block(p, height * width < serial_below ? 1 : threads,
+    for_each_row_block(p, useful_threads(p, height * width, threads),
                        [&](int, int, std::int64_t begin, std::int64_t end) {
                            table.matrix(job, columns, pitch, far, begin, end);
                        });

@@ -319,7 +319,8 @@ def _check_axes(loss: Scorer, arrays: list[Source], weights: list[Source]) -> No
         scores = arrays[0]
         axis = loss.params.get("axis")
         if len(scores.shape) < 2 or (axis is not None and axis % len(scores.shape) == 0):
-            classes = "without an axis of classes" if axis is None else f"and its classes along axis {axis}"
+            lacks = "a row of boxes" if loss.family == "boxes" else "an axis of classes"
+            classes = f"without {lacks}" if axis is None else f"and its classes along axis {axis}"
             raise ValueError(f"evaluate: {scores.label} has shape {scores.shape} {classes}; rows are the first axis")
         shared = loss._probe[0].arrays if isinstance(loss, Loss) else 1
         alike = [*((array, 0) for array in arrays[:shared]), *((weight, 1) for weight in weights)]

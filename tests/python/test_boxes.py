@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 
 import fusedloss as fl
@@ -12,6 +13,7 @@ import pytest
 from battery import assert_close, assert_same_bits
 from cases_boxes import CASES
 from fusedloss import _core
+from fusedloss.cli import main
 from references_boxes import REFERENCES, Pair, complete_alpha
 
 BOX_LOSSES = {loss.name: loss for loss in fl.losses() if loss.family == "boxes"}
@@ -310,6 +312,48 @@ class TestKindsOfBoxes:
         value, grad = fl.box_iou_loss.value_and_grad(first, second, eps=0.0)
         assert value == pytest.approx(1 - 4 / 28, rel=1e-15)
         assert grad.dtype == np.float64
+
+
+class TestStoredBoxes:
+    @pytest.fixture
+    def files(self, tmp_path):
+        arrays = sample(CASES[0], 20_000, np.float32)
+        arrays["weight"] = np.random.default_rng(0).uniform(0, 1, 20_000)
+        for name, array in arrays.items():
+            np.save(tmp_path / f"{name}.npy", array)
+        return arrays, [str(tmp_path / f"{name}.npy") for name in arrays]
+
+    def test_command(self, files, capsys):
+        arrays, (first, second, weight) = files
+        losses = ("--loss", "complete_box_iou_loss", "--loss", "giou", "--loss", "iou:log=true")
+        assert main(["evaluate", first, second, *losses, "--weight", weight, "--json", "--quiet"]) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["rows"] == 20_000
+        for found, loss in zip(
+            report["losses"],
+            (fl.complete_box_iou_loss, fl.generalized_box_iou_loss, fl.box_iou_loss.bind(log=True)),
+            strict=True,
+        ):
+            expected = loss(arrays["boxes1"], arrays["boxes2"], sample_weight=arrays["weight"])
+            assert found["mean"] == pytest.approx(expected, rel=1e-14)
+
+    def test_chunks_and_workers_give_the_same_bits(self, files):
+        arrays, (first, second, _) = files
+        whole = fl.evaluate(fl.efficient_box_iou_loss, first, second)
+        for chunk_rows in (8192, 16384):
+            assert fl.evaluate(fl.efficient_box_iou_loss, first, second, chunk_rows=chunk_rows).value == whole.value
+        halves = [
+            fl.Evaluation(fl.efficient_box_iou_loss).update(arrays["boxes1"][part], arrays["boxes2"][part])
+            for part in (slice(8192), slice(8192, None))
+        ]
+        assert halves[0].merge(halves[1]).value == whole.value
+
+    def test_shapes(self):
+        boxes = np.ones((8, 4))
+        with pytest.raises(ValueError, match=r"boxes1 has shape \(4,\) without a row of boxes; rows are the first axis"):
+            fl.evaluate(fl.box_iou_loss, boxes[0], boxes[0])
+        with pytest.raises(ValueError, match=r"boxes2 has shape \(8, 1, 4\), boxes1 has \(8, 4\)"):
+            fl.evaluate(fl.box_iou_loss, boxes, boxes[:, None])
 
 
 class TestErrors:
