@@ -44,9 +44,10 @@ class Stepper:
 
 
 def per_16_elements(name: str, level: str, stepper: Stepper) -> float:
-    """Instructions that 16 more elements take, or one more row of 16 classes."""
+    """Instructions that 16 more elements take, or one more row of 16 classes, or four more pairs of boxes."""
     fl.set_isa(level)
-    shapes = [(size // 16, 16) if family_of(name) == "rows" else (size,) for size in (SHORT, LONG)]
+    columns = {"rows": 16, "boxes": 4}.get(family_of(name))
+    shapes = [(size // columns, columns) if columns else (size,) for size in (SHORT, LONG)]
     trained = mean_loss(name).trains
     short, long = (stepper.count(Calls(Workload(name, shape), trained, n_threads=1).reused) for shape in shapes)
     return (long - short) / (LONG - SHORT) * 16
@@ -57,11 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("losses", nargs="*", metavar="LOSS", help="by default those with a stated goal")
     parser.add_argument("--all", action="store_true", help="every loss")
     chosen = parser.parse_args(arguments)
-    names = (
-        sorted(fl.Loss.registry)
-        if chosen.all
-        else chosen.losses or [*report.GOALS, *report.ROW_GOALS, *report.BOX_GOALS]
-    )
+    stated = [*report.GOALS, *report.ROW_GOALS, *report.BOX_GOALS]
+    names = sorted(fl.Loss.registry) if chosen.all else chosen.losses or stated
     levels = [level for level, supported in fl.show_config()["isa_levels"].items() if supported]
     stepper = Stepper()
     body = [[name, *(f"{per_16_elements(name, level, stepper):.1f}" for level in levels)] for name in names]

@@ -170,6 +170,8 @@ const function functions[] = {
     row(FUNCTION(tanh), [](auto x) { return std::tanh(x); }, 1, 1, -3, 3),
     row(FUNCTION(log_cosh), [](auto x) { return log_cosh(x); }, {1.1, 1.5}, {1.1, 1.5}, -3, 3),
     row(FUNCTION(atan), [](auto x) { return std::atan(x); }, 1, 1, -4, 4),
+    row("atan_of_ratio", [](auto x) { return fusedloss::atan_of_ratio(fusedloss::abs(x), decltype(x)(3.0)); },
+        [](auto x) { return std::atan(std::fabs(x) / 3); }, 2, 2, -4, 4),
     row(FUNCTION(erf), [](auto x) { return std::erf(x); }, 0.51, 1.5, -3, 3),
     row(FUNCTION(log_ndtr), [](auto x) { return log_ndtr(x); }, 0.51, 0.9, -10, 40),
     row(FUNCTION(ndtr_ratio), [](auto x) { return ndtr_ratio(x); }, 0.51, 0.9, -10, 40),

@@ -8,17 +8,23 @@
 
 FUSEDLOSS_BEGIN
 
-// Coordinates beyond these, as only doubles have them, are brought back towards the middle of the range.
-constexpr double largest_coordinate = 0x1p500, smallest_coordinate = 0x1p-400;
+// Coordinates beyond these, as only doubles have them, are brought back to about 1: their eighth powers must
+// stay within the range. Small ones need it only where there is no eps beside which they vanish.
+constexpr double largest_coordinate = 0x1p110, smallest_coordinate = 0x1p-100;
 
-template <class T>
-FUSEDLOSS_INLINE box_pair<T> pair_of(double format, double eps, bool far, T* a, T* b) {
+FUSEDLOSS_INLINE box_pair<pack<double>> pair_of(double format, double eps, bool far, pack<double>* a,
+                                                pack<double>* b) {
+    using T = pack<double>;
+    using F = fusedloss::format<double>;
     T unit(1.0);
     if (far) {
         T reach(0.0);
         for (int j = 0; j < 4; ++j) reach = max(max(reach, abs(a[j])), abs(b[j]));
-        unit = select(reach > T(largest_coordinate), T(0x1p-530),
-                      select(reach < T(smallest_coordinate), T(0x1p500), unit));
+        const bits<double> exponent = as_bits(reach) >> F::mantissa;
+        const T inverse = from_bits((bits<double>(2 * F::bias) - exponent) << F::mantissa);
+        const auto beyond =
+            (reach > T(largest_coordinate)) | (reach < T(eps == 0.0 ? smallest_coordinate : 0.0));
+        unit = select(beyond, max(inverse, T(F::smallest_normal)), unit);
         for (int j = 0; j < 4; ++j) a[j] = a[j] * unit, b[j] = b[j] * unit;
     }
     return {box_from(format, a), box_from(format, b), unit, unit * (unit * eps)};
@@ -156,7 +162,9 @@ inline void process_box_matrix(const box_matrix_job& job, const double* columns,
                     b[j] = load(columns + j * pitch + first + c);
                 }
                 const box_pair<T> pair = pair_of(job.format, 0.0, far, a, b);
-                store(values + c, box_overlap<T>(pair).iou);
+                box_overlap<T> o(pair);
+                o.divide();
+                store(values + c, o.iou);
             }
             char* const to = static_cast<char*>(job.out) + (i * width + first) * size;
             if (job.stream)

@@ -111,13 +111,29 @@ FUSEDLOSS_INLINE void gradient_to(double format, const box<T>& g, T* d) {
     }
 }
 
-// 1 / d; what stands over an extent of zero counts for nothing.
-template <class T>
-FUSEDLOSS_INLINE T inverse_of(T d) {
-    return select(d == T(0.0), T(0.0), 1.0 / d);
-}
+// 1 / d for each d, all by one division; what stands over an extent of zero counts for nothing. The product
+// of all must stay within the range of T.
+template <class T, int N>
+struct inverses {
+    T of[N];
 
-// Two boxes in coordinates multiplied by `unit`, a power of two that keeps squares within the range of T.
+    FUSEDLOSS_INLINE explicit inverses(const T (&d)[N]) {
+        T before[N], factor[N], product(1.0);
+        for (int k = 0; k < N; ++k) {
+            before[k] = product;
+            factor[k] = select(d[k] == T(0.0), T(1.0), d[k]);
+            product = product * factor[k];
+        }
+        T rest = 1.0 / product;
+        for (int k = N - 1; k >= 0; --k) {
+            of[k] = select(d[k] == T(0.0), T(0.0), rest * before[k]);
+            rest = rest * factor[k];
+        }
+    }
+};
+
+// Two boxes in coordinates multiplied by `unit`, a power of two that keeps their eighth powers within the
+// range of T.
 template <class T>
 struct box_pair {
     box<T> a, b;
@@ -141,9 +157,12 @@ struct box_overlap {
     T sign_a, sign_b;
     // The share of box a in each edge of the intersection: 1/2 where both have that edge.
     T sx1, sy1, sx2, sy2;
-    // 1 / (union + eps), 1 - iou, and the area of the union.
-    T iw, ih, inverse, iou, distance, covered;
+    // Area of the intersection, of the union, of what is left of that.
+    T common, covered, excess;
+    T iw, ih;
     typename T::mask_type meet;
+    // Known once the division by covered + eps has been done; distance = 1 - iou.
+    T inverse, iou, distance;
 
     FUSEDLOSS_INLINE explicit box_overlap(const box_pair<T>& pair) : p(pair) {
         const auto &a = p.a, &b = p.b;
@@ -159,14 +178,17 @@ struct box_overlap {
         meet = (iw > zero) & (ih > zero);
         const auto sign_of = [&](const box<T>& c) { return select((c.w < zero) & (c.h < zero), -one, one); };
         sign_a = sign_of(a), sign_b = sign_of(b);
-        const T area_a = sign_a * a.w * a.h, area_b = sign_b * b.w * b.h,
-                common = select(meet, iw * ih, zero) + poison;
-        const T excess = (area_a - common) + (area_b - common);
+        const T area_a = sign_a * a.w * a.h, area_b = sign_b * b.w * b.h;
+        common = select(meet, iw * ih, zero) + poison;
+        excess = (area_a - common) + (area_b - common);
         covered = excess + common;
-        inverse = inverse_of(covered + p.eps);
-        iou = common * inverse;
-        distance = select(meet, (excess + p.eps) * inverse, one + poison);
     }
+    FUSEDLOSS_INLINE void divide(T by_covered) {
+        inverse = by_covered;
+        iou = common * inverse;
+        distance = select(meet, (excess + p.eps) * inverse, 1.0 + poison);
+    }
+    FUSEDLOSS_INLINE void divide() { divide(inverses<T, 1>({covered + p.eps}).of[0]); }
 
     // Accurate also next to 1.
     FUSEDLOSS_INLINE T log_iou() const { return select(distance < T(0.5), log1p(-distance), log(iou)); }
@@ -174,8 +196,8 @@ struct box_overlap {
     // Terms of that value and the derivatives in the IoU and, apart from it, in the area of the union.
     FUSEDLOSS_INLINE box_terms<T> terms(T value, T in_iou, T in_union = T(0.0)) const {
         const T zero(0.0), s = select(meet, in_iou * inverse, poison), area = in_union - s * iou;
-        const T common = s - area, x = select(meet, common * ih, poison),
-                y = select(meet, common * iw, poison);
+        const T in_common = s - area, x = select(meet, in_common * ih, poison),
+                y = select(meet, in_common * iw, poison);
         const T in_a = area * sign_a, in_b = area * sign_b;
         const T ax1 = x * sx1, ay1 = y * sy1, ax2 = x * sx2, ay2 = y * sy2;
         return {value,
@@ -204,7 +226,8 @@ struct box_hull {
 
 template <class T>
 FUSEDLOSS_INLINE box_terms<T> eval(const box_iou& l, const box_pair<T>& p) {
-    const box_overlap<T> o(p);
+    box_overlap<T> o(p);
+    o.divide();
     if (l.log == 0.0) return o.terms(o.distance, T(-1.0));
     const T least(l.eps);
     const auto above = o.iou > least;
@@ -214,20 +237,22 @@ FUSEDLOSS_INLINE box_terms<T> eval(const box_iou& l, const box_pair<T>& p) {
 
 template <class T>
 FUSEDLOSS_INLINE box_terms<T> eval(const generalized_box_iou&, const box_pair<T>& p) {
-    const box_overlap<T> o(p);
+    box_overlap<T> o(p);
     const box_hull<T> hull(p);
-    const T area = hull.w * hull.h, inverse = inverse_of(area + p.eps);
-    const T in_area = (o.covered + p.eps) * inverse * inverse;
-    box_terms<T> t = o.terms(o.distance + (area - o.covered) * inverse, T(-1.0), -inverse);
+    const T area = hull.w * hull.h;
+    const inverses<T, 2> inverse({o.covered + p.eps, area + p.eps});
+    o.divide(inverse.of[0]);
+    const T by_area = inverse.of[1], in_area = (o.covered + p.eps) * by_area * by_area;
+    box_terms<T> t = o.terms(o.distance + (area - o.covered) * by_area, T(-1.0), -by_area);
     hull.add_gradient(o, in_area * hull.h, in_area * hull.w, t);
     return t;
 }
 
+// `value` + the squared distance of the centres times `inverse`, that of the hull's squared diagonal.
 template <class T>
-FUSEDLOSS_INLINE box_terms<T> add_distance(const box_overlap<T>& o, const box_hull<T>& hull, T value) {
-    const auto &a = o.p.a, &b = o.p.b;
-    const T dx = a.cx - b.cx, dy = a.cy - b.cy;
-    const T inverse = inverse_of(hull.w * hull.w + hull.h * hull.h + o.p.eps);
+FUSEDLOSS_INLINE box_terms<T> add_distance(const box_overlap<T>& o, const box_hull<T>& hull, T inverse,
+                                           T value) {
+    const T dx = o.p.a.cx - o.p.b.cx, dy = o.p.a.cy - o.p.b.cy;
     const T far = (dx * dx + dy * dy) * inverse, slope = -2.0 * far * inverse;
     box_terms<T> t = o.terms(value + far, T(-1.0));
     hull.add_gradient(o, slope * hull.w, slope * hull.h, t);
@@ -238,8 +263,11 @@ FUSEDLOSS_INLINE box_terms<T> add_distance(const box_overlap<T>& o, const box_hu
 
 template <class T>
 FUSEDLOSS_INLINE box_terms<T> eval(const distance_box_iou&, const box_pair<T>& p) {
-    const box_overlap<T> o(p);
-    return add_distance(o, box_hull<T>(p), o.distance);
+    box_overlap<T> o(p);
+    const box_hull<T> hull(p);
+    const inverses<T, 2> inverse({o.covered + p.eps, hull.w * hull.w + hull.h * hull.h + p.eps});
+    o.divide(inverse.of[0]);
+    return add_distance(o, hull, inverse.of[1], o.distance);
 }
 
 // atan(b.w / b.h) - atan(a.w / a.h) as the angle between two vectors: nothing is divided by a height, and
@@ -248,36 +276,40 @@ template <class T>
 FUSEDLOSS_INLINE T angle_between(const box<T>& a, const box<T>& b) {
     const T zero(0.0), p = b.w * a.h, q = a.w * b.h;
     const T cross = (p - q) + (product_error(b.w, a.h, p) - product_error(a.w, b.h, q));
-    const T along = b.h * a.h + b.w * a.w,
-            side = times_sign(cross, select(a.h * b.h < zero, T(-1.0), T(1.0)));
-    const auto back = select(a.h * b.h < zero, -along, along) < zero;
-    const T acute = atan(select(cross == zero, zero, abs(cross) / abs(along)));
+    const T along = b.h * a.h + b.w * a.w, side = select(a.h * b.h < zero, T(-1.0), T(1.0));
+    const T acute = atan_of_ratio(abs(cross), abs(along));
     constexpr double pi = 0x1.921fb54442d18p1;
-    return times_sign(select(back, pi - acute, acute), side);
+    return times_sign(select(side * along < zero, pi - acute, acute), side * cross);
 }
 
 template <class T>
 FUSEDLOSS_INLINE box_terms<T> eval(const complete_box_iou&, const box_pair<T>& p) {
     constexpr double four_over_pi2 = 0x1.9f02f6222c72p-2;
-    const box_overlap<T> o(p);
-    const T angle = angle_between(p.a, p.b), v = four_over_pi2 * angle * angle;
-    const T alpha = v * inverse_of(o.distance + v + p.eps), slope = 2.0 * four_over_pi2 * alpha * angle;
-    box_terms<T> t = add_distance(o, box_hull<T>(p), o.distance + alpha * v);
-    const T of_a = slope * inverse_of(p.a.w * p.a.w + p.a.h * p.a.h);
-    const T of_b = slope * inverse_of(p.b.w * p.b.w + p.b.h * p.b.h);
-    t.a.w = t.a.w - of_a * p.a.h, t.a.h = t.a.h + of_a * p.a.w;
-    t.b.w = t.b.w + of_b * p.b.h, t.b.h = t.b.h - of_b * p.b.w;
+    const auto &a = p.a, &b = p.b;
+    box_overlap<T> o(p);
+    const box_hull<T> hull(p);
+    const inverses<T, 4> inverse({o.covered + p.eps, hull.w * hull.w + hull.h * hull.h + p.eps,
+                                  a.w * a.w + a.h * a.h, b.w * b.w + b.h * b.h});
+    o.divide(inverse.of[0]);
+    const T angle = angle_between(a, b), v = four_over_pi2 * angle * angle;
+    const T alpha = v * inverses<T, 1>({o.distance + v + p.eps}).of[0];
+    const T slope = 2.0 * four_over_pi2 * alpha * angle;
+    const T of_a = slope * inverse.of[2], of_b = slope * inverse.of[3];
+    box_terms<T> t = add_distance(o, hull, inverse.of[1], o.distance + alpha * v);
+    t.a.w = t.a.w - of_a * a.h, t.a.h = t.a.h + of_a * a.w;
+    t.b.w = t.b.w + of_b * b.h, t.b.h = t.b.h - of_b * b.w;
     return t;
 }
 
 template <class T>
 FUSEDLOSS_INLINE box_terms<T> eval(const efficient_box_iou&, const box_pair<T>& p) {
-    const box_overlap<T> o(p);
+    box_overlap<T> o(p);
     const box_hull<T> hull(p);
-    const T dw = p.a.w - p.b.w, dh = p.a.h - p.b.h;
-    const T by_w = inverse_of(hull.w * hull.w + p.eps), by_h = inverse_of(hull.h * hull.h + p.eps);
-    const T wide = dw * dw * by_w, high = dh * dh * by_h;
-    box_terms<T> t = add_distance(o, hull, o.distance + (wide + high));
+    const T ww = hull.w * hull.w, hh = hull.h * hull.h, dw = p.a.w - p.b.w, dh = p.a.h - p.b.h;
+    const inverses<T, 4> inverse({o.covered + p.eps, ww + hh + p.eps, ww + p.eps, hh + p.eps});
+    o.divide(inverse.of[0]);
+    const T by_w = inverse.of[2], by_h = inverse.of[3], wide = dw * dw * by_w, high = dh * dh * by_h;
+    box_terms<T> t = add_distance(o, hull, inverse.of[1], o.distance + (wide + high));
     hull.add_gradient(o, -2.0 * wide * by_w * hull.w, -2.0 * high * by_h * hull.h, t);
     const T in_w = 2.0 * dw * by_w, in_h = 2.0 * dh * by_h;
     t.a.w = t.a.w + in_w, t.a.h = t.a.h + in_h;
@@ -287,17 +319,19 @@ FUSEDLOSS_INLINE box_terms<T> eval(const efficient_box_iou&, const box_pair<T>& 
 
 template <class T>
 FUSEDLOSS_INLINE box_terms<T> eval(const alpha_iou& l, const box_pair<T>& p) {
-    const box_overlap<T> o(p);
+    box_overlap<T> o(p);
+    o.divide();
     const T power(l.alpha), log_iou = o.log_iou();
     return o.terms(-expm1(power * log_iou), select(o.meet, -power * exp((power - 1.0) * log_iou), o.poison));
 }
 
 template <class T>
 FUSEDLOSS_INLINE box_terms<T> eval(const minimum_point_distance_iou& l, const box_pair<T>& p) {
-    const box_overlap<T> o(p);
-    const T inverse = 1.0 / (p.unit * l.diagonal);
+    box_overlap<T> o(p);
+    o.divide();
+    const T inverse = 1.0 / (p.unit * l.diagonal), slope = 2.0 * inverse;
     const T x1 = (p.a.x1 - p.b.x1) * inverse, y1 = (p.a.y1 - p.b.y1) * inverse;
-    const T x2 = (p.a.x2 - p.b.x2) * inverse, y2 = (p.a.y2 - p.b.y2) * inverse, slope = 2.0 * inverse;
+    const T x2 = (p.a.x2 - p.b.x2) * inverse, y2 = (p.a.y2 - p.b.y2) * inverse;
     box_terms<T> t = o.terms(o.distance + ((x1 * x1 + y1 * y1) + (x2 * x2 + y2 * y2)), T(-1.0));
     t.a.x1 = t.a.x1 + slope * x1, t.a.y1 = t.a.y1 + slope * y1;
     t.a.x2 = t.a.x2 + slope * x2, t.a.y2 = t.a.y2 + slope * y2;

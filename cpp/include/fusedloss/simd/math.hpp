@@ -401,21 +401,31 @@ FUSEDLOSS_INLINE pack<double> atan_series(pack<double> z) {
                       -0.052545479365103925, 0.04714763572875787, -0.04155047847592072, 0.03410681215944624,
                       -0.023606082946720904, 0.011680860987081577, -0.0029663417970067388);
 }
-// atan(a) = atan(t) + {0, pi/4, pi/2} with t = {a, (a - 1) / (a + 1), -1 / a}.
+// atan(a / b) = atan(t) + {0, pi/4, pi/2} with t = {a / b, (a - b) / (a + b), -b / a}, for a >= 0, b > 0.
 template <class T>
-FUSEDLOSS_INLINE pack<T> atan_any(pack<T> x) {
+FUSEDLOSS_INLINE pack<T> atan_positive(pack<T> a, pack<T> b) {
     using F = format<T>;
-    const pack<T> a = abs(x), zero(0.0), one(1.0);
-    const auto middle = a > pack<T>(0.6), upper = a > pack<T>(1.0 / 0.6);
-    const pack<T> numerator = select(upper, -one, select(middle, a - one, a));
-    const pack<T> t = numerator / select(upper, a, select(middle, a + one, one));
+    const pack<T> zero(0.0), one(1.0);
+    const auto middle = a > 0.6 * b, upper = a > (1.0 / 0.6) * b;
+    const pack<T> numerator = select(upper, -b, select(middle, a - b, a));
+    const pack<T> t = numerator / select(upper, a, select(middle, a + b, b));
     const pack<T> quarters = select(upper, pack<T>(2.0), select(middle, one, zero)), z = t * t;
     const pack<T> low = fma(t, z * atan_series(z), quarters * F::pi_4_rest);
-    return copysign(fma(quarters, pack<T>(F::pi_4), t + low), x);
+    return fma(quarters, pack<T>(F::pi_4), t + low);
+}
+template <class T>
+FUSEDLOSS_INLINE pack<T> atan_any(pack<T> x) {
+    return copysign(atan_positive(abs(x), pack<T>(1.0)), x);
 }
 // Max error 1 ULP (float), 1 ULP (double). Odd, atan(+-inf) = +-pi/2, NaN stays NaN.
 FUSEDLOSS_INLINE pack<float> atan(pack<float> x) { return atan_any(x); }
 FUSEDLOSS_OUTLINE pack<double> atan(pack<double> x) { return atan_any(x); }
+// atan(a / b) for a, b >= 0, with a single division: pi/2 for b = 0, but 0 for a = 0. Max error 2 ULP;
+// overflows where a + b does.
+template <class T>
+FUSEDLOSS_INLINE pack<T> atan_of_ratio(pack<T> a, pack<T> b) {
+    return atan_positive(a, select(a == pack<T>(0.0), pack<T>(1.0), b));
+}
 
 // --- power ---
 
