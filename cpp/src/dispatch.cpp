@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "fusedloss/core/row_blocks.hpp"
+#include "fusedloss/core/turned_rows.hpp"
 #include "fusedloss/core/views.hpp"
 #include "fusedloss/runtime.hpp"
 #include "row_jobs.hpp"
@@ -157,16 +157,15 @@ sum run_rows(int loss, rows_job& job, int threads) {
     job.stream = worth_streaming(job);
     const partition p = row_partition(job.count, job.classes);
     threads = useful_threads(p, job.count * job.classes, threads);
-    const std::size_t bytes = info.softmax ? table.softmax_workspace(job) : table.rows_workspace(job);
-    const scratch memory(own_scratch(bytes) * std::size_t(threads));
-    return sum_row_blocks(
-        p, threads, memory.data(), bytes, [&](std::int64_t begin, std::int64_t end, char* own) {
-            if (!info.softmax)
-                return table.rows_process(job, table.rows[loss - first_general], begin, end, own);
-            const auto process = in_floats ? table.softmax_float : table.softmax_double;
-            const softmax_entry& kernels = table.softmax[loss];
-            return process(job, job.single ? kernels.in_double : kernels.in_extended, begin, end, own);
-        });
+    const row_scratch layout(job, p, info.softmax ? table.softmax_workspace(job) : table.rows_workspace(job));
+    const scratch memory(layout.each * std::size_t(threads));
+    const auto process = [&](const rows_job& seen, std::int64_t begin, std::int64_t end, char* own) {
+        if (!info.softmax) return table.rows_process(seen, table.rows[loss - first_general], begin, end, own);
+        const softmax_entry& kernels = table.softmax[loss];
+        return (in_floats ? table.softmax_float : table.softmax_double)(
+            seen, job.single ? kernels.in_double : kernels.in_extended, begin, end, own);
+    };
+    return sum_row_blocks(job, p, threads, layout, memory.data(), process);
 }
 
 label_report check_labels(const rows_job& job, std::int64_t valid_labels, int threads) {

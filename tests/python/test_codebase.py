@@ -59,7 +59,7 @@ PLAIN = {
 # What formulas of several topics share.
 SHARED = {f"losses/{name}.hpp" for name in ("terms", "products", "row_terms", "pair_terms", "overlap_terms", "simplex")}
 FOUNDATION = {"core/reduction.hpp", "core/convert.hpp", "core/views.hpp", "core/blocks.hpp", "core/parallel.hpp"}
-FOUNDATION |= {"core/row_blocks.hpp"}
+FOUNDATION |= {"core/row_blocks.hpp", "core/turned_rows.hpp"}
 
 # What a program that uses the library sees and no kernel does.
 CONSUMER_SIDE = {"fusedloss.hpp", "runtime.hpp", "error.hpp"}

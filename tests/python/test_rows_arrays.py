@@ -54,6 +54,33 @@ def test_class_axis_changes_no_bit(case, dtype, classes):
     assert_same_bits(loss(**by_default, reduction="none").ravel(), value(case, flat, reduction="none"))
 
 
+@one_case_per_row_kernel
+@pytest.mark.parametrize("dtype", [*FLOATS, np.float16], ids=lambda dtype: np.dtype(dtype).name)
+def test_class_axis_of_long_rows(case, dtype):
+    """Rows beside each other, their classes apart, are turned into rows of their own first."""
+    if case.loss == "multilabel_margin_loss":
+        pytest.skip("to draw rows of so many pairs away from kinks takes longer than to test them")
+    layouts = (np.ascontiguousarray, lambda x: np.flip(np.flip(x, axis).copy(), axis))
+    for shape, classes in (((2, 3, 7), 300), ((37,), 257), ((3,), 9000)):
+        flat = sample(case, int(np.prod(shape)), classes, np.float32)
+        flat = {key: x.astype(dtype) if x.dtype.kind == "f" else x for key, x in flat.items()}
+        weight = generator(case, 1).random(shape)
+        expected = everything(case, flat, sample_weight=weight.ravel())
+        arrays = {key: x.reshape(*shape, *x.shape[1:]) for key, x in flat.items()}
+        for axis in (0, 1):
+            options = {"axis": axis, "sample_weight": weight}
+            for lay in layouts[: 1 if case.indexed and axis else 2]:
+                turned = moved(case, arrays, axis, lay)
+                for key, result in everything(case, turned, **options).items():
+                    result = result if key == "value" else np.moveaxis(result, axis, -1)
+                    assert_same_bits(result.reshape(expected[key].shape), expected[key], f"axis {axis}: {key}")
+            own = {key: x.copy() for key, x in moved(case, arrays, axis, np.ascontiguousarray).items()}
+            in_place = {"wrt": case.first, "out": own[case.first], "reduction": "none"}
+            grad = np.moveaxis(run_of(case, classes).grad(**own, **options, **in_place), axis, -1)
+            name = f"d/d{case.first}"
+            assert_same_bits(grad.reshape(expected[name].shape), expected[name], "in place")
+
+
 LAYOUTS = {
     "negative": lambda a: a[(slice(None, None, -1),) * a.ndim].copy()[(slice(None, None, -1),) * a.ndim],
     "negative rows": lambda a: a[::-1].copy()[::-1],

@@ -1,7 +1,7 @@
 // Losses of rows of class scores for C++ programs.
 #pragma once
 
-#include "../core/row_blocks.hpp"
+#include "../core/turned_rows.hpp"
 #include "../families/rows.hpp"
 #include "../families/softmax.hpp"
 #include "../losses.hpp"
@@ -121,26 +121,25 @@ double run_rows(rows_job& job, const row_options& options, workspace memory) {
 
     const partition p = row_partition(job.count, job.classes);
     const int threads = useful_threads(p, job.count * job.classes, threads_of(options));
-    const std::size_t bytes = scratch_of<Loss>(job);
+    const row_scratch layout(job, p, scratch_of<Loss>(job));
     const std::size_t shift = std::size_t(-reinterpret_cast<std::uintptr_t>(memory.data)) % 64;
-    require(memory.bytes >= shift + own_scratch(bytes) * std::size_t(threads),
+    require(memory.bytes >= shift + layout.each * std::size_t(threads),
             "fusedloss: the workspace is too small");
-    char* const scratch = static_cast<char*>(memory.data) + shift;
+    const auto process = [](const rows_job& seen, std::int64_t begin, std::int64_t end, char* own) {
+        if constexpr (of_softmax<Loss>) {
+            constexpr softmax_entry kernels = make_softmax_kernels<Loss>();
+            const softmax_options& o = seen.softmax;
+            const bool plain = o.scale == 1.0 && o.softcap == 0.0 && !seen.class_offset && !seen.class_margin;
+            const phi_kernel phi = seen.single ? kernels.in_double : kernels.in_extended;
+            return seen.in_floats && plain && !Loss::traits.wide
+                       ? process_softmax<float>(seen, phi, begin, end, own)
+                       : process_softmax<double>(seen, phi, begin, end, own);
+        } else {
+            return process_rows(seen, make_row_kernels<Loss>(), begin, end, own);
+        }
+    };
     const sum total =
-        sum_row_blocks(p, threads, scratch, bytes, [&](std::int64_t begin, std::int64_t end, char* own) {
-            if constexpr (of_softmax<Loss>) {
-                constexpr softmax_entry kernels = make_softmax_kernels<Loss>();
-                const softmax_options& o = job.softmax;
-                const bool plain =
-                    o.scale == 1.0 && o.softcap == 0.0 && !job.class_offset && !job.class_margin;
-                const phi_kernel phi = job.single ? kernels.in_double : kernels.in_extended;
-                return job.in_floats && plain && !Loss::traits.wide
-                           ? process_softmax<float>(job, phi, begin, end, own)
-                           : process_softmax<double>(job, phi, begin, end, own);
-            } else {
-                return process_rows(job, make_row_kernels<Loss>(), begin, end, own);
-            }
-        });
+        sum_row_blocks(job, p, threads, layout, static_cast<char*>(memory.data) + shift, process);
     return rounded(total) / divisor;
 }
 
@@ -180,7 +179,7 @@ std::size_t workspace_bytes(const Loss& loss, scores<T> z, const row_options& op
     detail::set(job.hess, z);
     const partition p = row_partition(job.count, job.classes);
     const int threads = useful_threads(p, job.count * job.classes, detail::threads_of(options));
-    return 64 + own_scratch(detail::scratch_of<Loss>(job)) * std::size_t(threads);
+    return 64 + row_scratch(job, p, detail::scratch_of<Loss>(job)).each * std::size_t(threads);
 }
 
 // The index of the first label that is neither a class nor the ignored one, or -1: for programs that have

@@ -143,30 +143,33 @@ FUSEDLOSS_INLINE void narrow_pack(char* dst, const float* src, bfloat16) {
 
 template <class S, class C>
 inline void convert_in(C* dst, const char* src, std::int64_t n) {
-    std::int64_t i = 0;
     if constexpr (converts_packs<S, C>)
-        for (constexpr int lanes = FUSEDLOSS_NATIVE_BYTES / 4; i + lanes <= n; i += lanes)
-            widen_pack(dst + i, src + 2 * i, S{});
-    for (; i < n; ++i) {
+        for (constexpr int lanes = FUSEDLOSS_NATIVE_BYTES / 4; n >= lanes; n -= lanes) {
+            widen_pack(dst, src, S{});
+            dst += lanes;
+            src += lanes * int(sizeof(S));
+        }
+    for (; n > 0; --n, src += sizeof(S)) {
         S s;
-        std::memcpy(&s, src + std::size_t(i) * sizeof(S), sizeof s);
-        dst[i] = read_as<C>(s);
+        std::memcpy(&s, src, sizeof s);
+        *dst++ = read_as<C>(s);
     }
 }
 template <class D, class C>
 inline void convert_out(char* dst, const C* src, std::int64_t n) {
-    std::int64_t i = 0;
     if constexpr (converts_packs<D, C>)
-        for (constexpr int lanes = FUSEDLOSS_NATIVE_BYTES / 4; i + lanes <= n; i += lanes)
-            narrow_pack(dst + 2 * i, src + i, D{});
-    for (; i < n; ++i) {
+        for (constexpr int lanes = FUSEDLOSS_NATIVE_BYTES / 4; n >= lanes; n -= lanes) {
+            narrow_pack(dst, src, D{});
+            src += lanes;
+            dst += lanes * int(sizeof(D));
+        }
+    for (; n > 0; --n, dst += sizeof(D)) {
         D d;
-        write_as(d, src[i]);
-        std::memcpy(dst + i * std::int64_t(sizeof(D)), &d, sizeof d);
+        write_as(d, *src++);
+        std::memcpy(dst, &d, sizeof d);
     }
 }
 
-// n contiguous elements of any dtype into numbers of type C.
 template <class C>
 FUSEDLOSS_SHARED void convert_in(dtype type, C* dst, const char* src, std::int64_t n) {
     switch (type) {

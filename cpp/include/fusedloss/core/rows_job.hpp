@@ -67,6 +67,7 @@ struct rows_job : row_frame {
 
 // Rows of few classes are worked on in panels of this many.
 constexpr int panel_rows = 64;
+constexpr std::int64_t most_columns = 256;  // rows of more classes than this are not
 
 // What a kernel of one loss works on, in doubles: either up to a panel of rows in columns, or one row.
 struct row_block {

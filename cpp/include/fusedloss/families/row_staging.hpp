@@ -11,7 +11,6 @@
 
 FUSEDLOSS_BEGIN
 
-constexpr std::int64_t most_columns = 256;  // rows of more classes than this are not kept in columns
 FUSEDLOSS_INLINE bool in_columns(const row_frame& job) { return job.classes <= most_columns; }
 // Buffers of rows end in whole units of this many numbers, on every machine.
 constexpr std::int64_t row_unit = 16;
