@@ -16,7 +16,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 T = torch.nn.functional
 F = pytest.importorskip("fusedloss.adapters.torch")
 
-IN_TORCH = tuple(loss.name for loss in fl.losses() if hasattr(T, loss.name))
+NOT_LOSSES = ("cosine_similarity", "pairwise_distance")  # of torch.nn.functional, called in another way
+IN_TORCH = tuple(loss.name for loss in fl.losses() if hasattr(T, loss.name) and loss.name not in NOT_LOSSES)
 MODULES = {
     **{"l1_loss": "L1Loss", "mse_loss": "MSELoss", "cross_entropy": "CrossEntropyLoss", "nll_loss": "NLLLoss"},
     **{"kl_div": "KLDivLoss", "binary_cross_entropy": "BCELoss", "huber_loss": "HuberLoss"},
@@ -121,6 +122,28 @@ class TestFunctions:
         compiled = torch.compile(F.feature_matching_loss, fullgraph=True, backend="aot_eager")
         torch.testing.assert_close(torch.autograd.grad(2 * compiled(real, leaves), leaves), grads)
 
+    @pytest.mark.parametrize("name", ["info_nce_loss", "clip_loss", "center_loss", "generalized_box_iou_loss"])
+    @pytest.mark.parametrize("reduction", ["mean", "none"])
+    def test_of_other_families(self, name, reduction):
+        generator = torch.Generator().manual_seed(0)
+        x, y = torch.randn((2, 6, 4), generator=generator, dtype=torch.float64)
+        tensors = {
+            "info_nce_loss": (x, y),
+            "clip_loss": (x, y, torch.tensor(1.5, dtype=torch.float64)),
+            "center_loss": (x, y[:3], torch.tensor([0, 1, 2, 0, 1, 0])),
+            "generalized_box_iou_loss": tuple(
+                torch.cat([t[:, :2], t[:, :2] + t[:, 2:].abs() + 0.5], 1) for t in (x, y)
+            ),
+        }[name]
+        leaves = [t.clone().requires_grad_(t.is_floating_point()) for t in tensors]
+
+        def loss(*given):
+            return getattr(F, name)(*given, reduction=reduction)
+
+        assert torch.autograd.gradcheck(loss, leaves, atol=1e-4)
+        compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(*leaves), loss(*leaves))
+
     def test_share_memory(self):
         x = torch.arange(4.0)
         assert np.shares_memory(F._array_of(x), x.numpy())
@@ -221,6 +244,8 @@ class TestCodeForTorch:
 
     def test_the_rest_is_torch(self):
         assert F.relu is T.relu
+        for name in NOT_LOSSES:
+            assert getattr(F, name) is getattr(T, name)
         with pytest.raises(AttributeError):
             _ = F.no_such_function
 
@@ -283,7 +308,7 @@ class TestModules:
     def test_every_loss_has_one(self):
         modules = {name: value for name, value in vars(F).items() if isinstance(value, type) and name[0].isupper()}
         modules = {name: cls for name, cls in modules.items() if issubclass(cls, torch.nn.Module)}
-        assert len(modules) == len(fl.losses())
+        assert len(modules) == len([loss for loss in fl.losses() if loss.name not in NOT_LOSSES])
         for cls in modules.values():
             module = cls()
             for same in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):

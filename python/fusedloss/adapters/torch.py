@@ -96,11 +96,12 @@ class _Call(NamedTuple):
         """Positional and keyword arguments of the loss."""
         given: dict[str, Any] = {}
         for name, tensor in zip(self.names, tensors, strict=True):
+            array = _array_of(tensor) if isinstance(tensor, torch.Tensor) else tensor
             argument, listed, _ = name.partition(".")
             if listed:
-                given.setdefault(argument, []).append(_array_of(tensor))
+                given.setdefault(argument, []).append(array)
             else:
-                given[argument] = _array_of(tensor)
+                given[argument] = array
         data = [given.pop(name) for name in _data_names(self.loss)]
         return data, {**given, "n_threads": torch.get_num_threads()}
 
@@ -277,8 +278,11 @@ def _value_shape(call: _Call, tensors: Sequence[Any]) -> Sequence[Any]:
         axis = call.loss.params.get("axis")
         axis = int(len(first) > 1) if axis is None else axis % len(first)
         return [*first[:axis], *first[axis + 1 :]]
-    zeros = [torch.zeros([int(n) for n in tensor.shape], dtype=tensor.dtype) for tensor in tensors]
-    return list(call.run(zeros).shape)
+    # Not in tensors, which hold no data here.
+    types = [str(tensor.dtype).removeprefix("torch.").replace("bfloat16", "float32") for tensor in tensors]
+    zeros = [np.zeros([int(n) for n in t.shape], dtype) for t, dtype in zip(tensors, types, strict=True)]
+    data, options = call.arguments(zeros)
+    return list(np.shape(call.loss(*data, **options)))
 
 
 @torch.library.custom_op("fusedloss::backward", mutates_args=(), device_types="cpu")
@@ -395,23 +399,25 @@ def _as_in_torch(loss: AnyLoss, names: tuple[str, ...], given: dict[str, Any]) -
     given.update(zip(names, tensors, strict=True))
 
 
-def _signature_of(loss: AnyLoss) -> tuple[inspect.Signature, Callable[..., Any] | None]:
-    """How the function is called, and the function that PyTorch has of it."""
-    empty = inspect.Parameter.empty
-    own = {name: p.replace(annotation=empty) for name, p in loss._signature.parameters.items()}
+def _parameters_in_torch(loss: AnyLoss) -> dict[str, inspect.Parameter] | None:
+    """The parameters of PyTorch's function of the same name; None if it is called in another way."""
     theirs = getattr(torch.nn.functional, loss.name, None)
-    known = inspect.signature(theirs).parameters if theirs is not None else {}
-    if tuple(known)[: len(_data_names(loss))] != _data_names(loss) or not set(known) <= {*own, *_LEGACY}:
-        known = {}
-    parameters = [p.replace(annotation=empty) for p in known.values()]
-    parameters += [p for name, p in own.items() if name not in known]
-    return inspect.Signature(
-        sorted(parameters, key=lambda p: p.kind), return_annotation=empty
-    ), theirs if known else None
+    if theirs is None:
+        return {}
+    try:
+        known = dict(inspect.signature(theirs).parameters)
+    except ValueError:  # a built-in function
+        return None
+    fits = tuple(known)[: len(_data_names(loss))] == _data_names(loss)
+    return known if fits and set(known) <= {*loss._signature.parameters, *_LEGACY} else None
 
 
-def _function_of(loss: AnyLoss) -> Callable[..., Any]:
-    signature, theirs = _signature_of(loss)
+def _function_of(loss: AnyLoss, known: dict[str, inspect.Parameter]) -> Callable[..., Any]:
+    """The loss as a function, with the parameters that PyTorch knows where it has them."""
+    own = {name: p for name, p in loss._signature.parameters.items() if name not in known}
+    parameters = [p.replace(annotation=inspect.Parameter.empty) for p in (*known.values(), *own.values())]
+    signature = inspect.Signature(sorted(parameters, key=lambda p: p.kind))
+    theirs = getattr(torch.nn.functional, loss.name) if known else None
     names = tuple(signature.parameters)
     positional = tuple(p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
     required = _data_names(loss)
@@ -497,9 +503,11 @@ def _module_of(loss: AnyLoss, function: Any) -> type[_LossModule]:
 def _make() -> dict[str, Any]:
     made: dict[str, Any] = {}
     for loss in losses():
-        function = _function_of(loss)
-        module = _module_of(loss, function)
-        made |= {loss.name: function, module.__name__: module}
+        known = _parameters_in_torch(loss)
+        if known is not None:  # else PyTorch's own stays in its place
+            function = _function_of(loss, known)
+            module = _module_of(loss, function)
+            made |= {loss.name: function, module.__name__: module}
     return made
 
 
