@@ -350,7 +350,9 @@ class TestStoredBoxes:
 
     def test_shapes(self):
         boxes = np.ones((8, 4))
-        with pytest.raises(ValueError, match=r"boxes1 has shape \(4,\) without a row of boxes; rows are the first axis"):
+        with pytest.raises(
+            ValueError, match=r"boxes1 has shape \(4,\) without a row of boxes; rows are the first axis"
+        ):
             fl.evaluate(fl.box_iou_loss, boxes[0], boxes[0])
         with pytest.raises(ValueError, match=r"boxes2 has shape \(8, 1, 4\), boxes1 has \(8, 4\)"):
             fl.evaluate(fl.box_iou_loss, boxes, boxes[:, None])
