@@ -16,7 +16,7 @@ namespace runtime {
 namespace {
 
 // The buffer of the scores holds so much, but rows enough for the products and no more than pay.
-constexpr std::int64_t score_bytes = 8 << 20, least_rows = 64, most_rows = 256;
+constexpr std::int64_t score_bytes = 24 << 20, least_rows = 64, most_rows = 256;
 // Products of fewer terms are over before another thread has woken up.
 constexpr double serial_terms = 1 << 18;
 

@@ -31,6 +31,7 @@ from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
 from .generative import *
 from .likelihood import *
+from .linear import *
 from .metric import *
 from .multiclass import *
 from .multilabel import *
