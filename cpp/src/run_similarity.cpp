@@ -419,5 +419,21 @@ sum run_similarity(int loss, const similarity_job& job, int threads) {
     return similarity_run<double>(job, table.in_double, loss, threads).all();
 }
 
+template <class C>
+void multiply(const matrix_product<C>& p, int threads) {
+    const similarity_kernels<C>* kernels;
+    if constexpr (sizeof(C) == 4)
+        kernels = &active().similarity->in_float;
+    else
+        kernels = &active().similarity->in_double;
+    const scratch memory(std::size_t(kernels->product_workspace) * std::size_t(threads) * sizeof(C));
+    parallel_for(threads, threads, [&](std::int64_t t) {
+        kernels->product(p, int(t), threads,
+                         reinterpret_cast<C*>(memory.data()) + t * kernels->product_workspace);
+    });
+}
+template void multiply(const matrix_product<float>&, int threads);
+template void multiply(const matrix_product<double>&, int threads);
+
 }  // namespace runtime
 }  // namespace fusedloss

@@ -377,6 +377,43 @@ py::tuple similarity(int loss, py::str name, py::tuple inputs, py::tuple params,
     return result;
 }
 
+template <class C>
+void multiply(const py::array& a, const py::array& b, double alpha, py::array& out, bool accumulate,
+              int threads) {
+    constexpr std::ptrdiff_t size = sizeof(C);
+    const fusedloss::matrix_product<C> p{a.shape(0),
+                                         b.shape(1),
+                                         a.shape(1),
+                                         C(alpha),
+                                         static_cast<const C*>(a.data()),
+                                         a.strides(0) / size,
+                                         a.strides(1) / size,
+                                         static_cast<const C*>(b.data()),
+                                         b.strides(0) / size,
+                                         b.strides(1) / size,
+                                         accumulate,
+                                         static_cast<C*>(out.mutable_data()),
+                                         out.strides(0) / size};
+    py::gil_scoped_release release;
+    rt::multiply(p, threads > 0 ? threads : rt::default_threads());
+}
+
+void gemm(const py::array& a, const py::array& b, py::array out, double alpha, bool accumulate, int threads) {
+    const argument who{py::str("gemm"), "a"};
+    const dtype type = dtype_of(who, a);
+    if (a.ndim() != 2 || b.ndim() != 2 || out.ndim() != 2 || a.shape(1) != b.shape(0) ||
+        a.shape(0) != out.shape(0) || b.shape(1) != out.shape(1))
+        throw py::value_error("gemm: shapes do not fit a product");
+    if ((type != dtype::float32 && type != dtype::float64) || dtype_of(who, b) != type ||
+        dtype_of(who, out) != type)
+        throw py::type_error("gemm: all three are float32, or all float64");
+    if (out.strides(1) != out.itemsize()) throw py::value_error("gemm: out has rows of neighbouring numbers");
+    if (type == dtype::float32)
+        multiply<float>(a, b, alpha, out, accumulate, threads);
+    else
+        multiply<double>(a, b, alpha, out, accumulate, threads);
+}
+
 }  // namespace
 }  // namespace fusedloss_python
 
@@ -385,4 +422,8 @@ void register_similarity(pybind11::module_& m) {
         m, "similarity", fusedloss_python::similarity,
         "Runs a loss of rows on the scores of all pairs of vectors; returns (value, "
         "gradients, None, None).");
+    m.def("gemm", fusedloss_python::gemm, pybind11::arg("a"), pybind11::arg("b"), pybind11::arg("out"),
+          pybind11::arg("alpha"), pybind11::arg("accumulate"), pybind11::arg("threads"),
+          "out = alpha a b, or out += alpha a b: the matrix product of the similarity losses, for tests and "
+          "benchmarks.");
 }

@@ -64,6 +64,10 @@ sum run_boxes(int loss, rows_job& job, int threads);
 // The IoU of all pairs of two sets of boxes.
 void run_box_matrix(box_matrix_job& job, int threads);
 
+// The matrix product behind them, of floats or doubles.
+template <class C>
+void multiply(const matrix_product<C>& p, int threads);
+
 // Looks at every label of the job (and at the weights of its rows) and writes nothing. Labels must lie in
 // [0, valid_labels) or be the ignored one. Without labels every row is valid.
 label_report check_labels(const rows_job& job, std::int64_t valid_labels, int threads);
