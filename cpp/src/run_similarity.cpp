@@ -1,6 +1,7 @@
 // Losses of the scores of all pairs of two sets of vectors, a chunk of rows at a time:
 // families/similarity.hpp says how. Compiled for the baseline.
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -47,6 +48,7 @@ class similarity_run {
         if (chunk > count) chunk = count;
         scores = buffer(chunk * pitch);
         workspace = buffer(run.product_workspace * threads_);
+        if (job.rows.weights > 0 || job.rows.ignores) find_excluded();
         slopes.resize(std::size_t(job.has_margin ? chunk : 0));
         column_sums.resize(std::size_t(gradients && (job.distance || job.bias_grad) ? columns : 0));
     }
@@ -243,18 +245,43 @@ class similarity_run {
             a = b = most + std::log1p(std::exp(least - most));
         }
         column_weight.assign(std::size_t(columns), 0.0);
-        for (std::int64_t i = 0; i < count && i < columns; ++i) {
-            double& weight = column_weight[std::size_t(i)];
-            weight = 1.0;
-            for (int k = 0; k < job.rows.weights; ++k) {
-                double factor;
-                gather_run(
-                    job.rows.weight[k].type, &factor,
-                    static_cast<const char*>(job.rows.weight[k].data) + i * job.rows.weight[k].stride[0],
-                    job.rows.weight[k].stride[0], 1);
-                weight *= factor;
-            }
+        for (std::int64_t i = 0; i < count && i < columns; ++i) column_weight[std::size_t(i)] = weight_of(i);
+    }
+    double weight_of(std::int64_t row) const {
+        double weight = 1.0;
+        for (int k = 0; k < job.rows.weights; ++k) {
+            const strided a = advanced(job.rows.weight[k], row);
+            double factor;
+            gather_run(a.type, &factor, static_cast<const char*>(a.data), a.stride[0], 1);
+            weight *= factor;
         }
+        return weight;
+    }
+
+    // Rows without weight have no gradient, whatever they hold.
+    void find_excluded() {
+        for (std::int64_t i = 0; i < count; ++i) {
+            const bool ignored = job.rows.ignores && labels()[i] == job.rows.ignore_index;
+            if (!ignored && weight_of(i) != 0.0) continue;
+            excluded.resize(std::size_t(count));
+            excluded[std::size_t(i)] = true;
+        }
+        if (!excluded.empty()) kept_rows = buffer(chunk * dimensions);
+    }
+    bool is_excluded(std::int64_t row) const { return !excluded.empty() && excluded[std::size_t(row)]; }
+    // The vectors of a chunk's rows, zeros where they are excluded.
+    const C* kept(const matrix& rows, std::int64_t begin, int n) {
+        const C* const all = rows.at(begin, dimensions);
+        if (excluded.empty()) return all;
+        const std::size_t bytes = std::size_t(dimensions) * sizeof(C);
+        for (int r = 0; r < n; ++r) {
+            C* const to = kept_rows.get() + r * dimensions;
+            if (is_excluded(begin + r))
+                std::memset(to, 0, bytes);
+            else
+                std::memcpy(to, all + r * dimensions, bytes);
+        }
+        return kept_rows.get();
     }
 
     // ---- the loss -----------------------------------------------------------------------------------
@@ -275,6 +302,7 @@ class similarity_run {
             }
             rows.weights = 0;
         }
+        rows.in_floats = sizeof(C) == sizeof(float);
         if (gradients) rows.grad[0] = rows.in[0];
         rows.label = advanced(rows.label, begin);
         for (int k = 0; k < rows.weights; ++k) rows.weight[k] = advanced(rows.weight[k], begin);
@@ -297,6 +325,7 @@ class similarity_run {
                 }
         const double factor = job.distance ? 2.0 * job.scale : job.scale;
         const C alpha = C(factor);
+        const C* const vectors = kept(rows, begin, s.rows);
         if (!column_sums.empty())
             over(columns, [&](int, std::int64_t first, std::int64_t last) {
                 run.add_columns(shared, column_sums.data(), first, last);
@@ -304,9 +333,8 @@ class similarity_run {
         if (columns) {
             matrix& shared_vectors = matrices[std::size_t(y)];
             if (shared_vectors.wanted) {
-                multiply({columns, dimensions, s.rows, alpha, shared.scores, 1, pitch,
-                          rows.at(begin, dimensions), dimensions, 1, shared_vectors.begun,
-                          shared_vectors.grad, dimensions});
+                multiply({columns, dimensions, s.rows, alpha, shared.scores, 1, pitch, vectors, dimensions, 1,
+                          shared_vectors.begun, shared_vectors.grad, dimensions});
                 shared_vectors.begun = true;
             }
             if (rows.wanted)
@@ -323,6 +351,13 @@ class similarity_run {
                 for (std::int64_t r = first; r < last; ++r) {
                     const C* const g = own_scores(s, int(r), column);
                     const std::int64_t at = (begin + r) * each;
+                    if (is_excluded(begin + r)) {
+                        const std::size_t bytes = std::size_t(dimensions) * sizeof(C);
+                        if (rows.wanted && first_of_row)
+                            std::memset(rows.grad_of(begin + r, dimensions), 0, bytes);
+                        if (m.wanted) std::memset(m.grad_of(at, dimensions), 0, bytes * std::size_t(each));
+                        continue;
+                    }
                     if (rows.wanted)
                         run.product(
                             {1, dimensions, each, alpha, g, pitch, 1, m.at(at, dimensions), dimensions, 1,
@@ -343,7 +378,7 @@ class similarity_run {
         if (job.distance && rows.wanted)
             over(s.rows, [&](int, std::int64_t first, std::int64_t last) {
                 for (std::int64_t r = first; r < last; ++r)
-                    run.add_multiple(rows.grad_of(begin + r, dimensions), rows.at(begin + r, dimensions),
+                    run.add_multiple(rows.grad_of(begin + r, dimensions), vectors + r * dimensions,
                                      -factor * run.add_row(s.scores + r * pitch, classes), dimensions);
             });
     }
@@ -371,11 +406,12 @@ class similarity_run {
         if (job.scale_grad) {
             // sum_ij G_ij <a_i, b_j> is what the gradients of the rows have along the rows.
             sum total{0.0, 0.0};
-            std::vector<double> along(static_cast<std::size_t>(count));
+            std::vector<double> along(std::size_t(count), 0.0);
             over(count, [&](int, std::int64_t first, std::int64_t last) {
                 for (std::int64_t i = first; i < last; ++i)
-                    along[std::size_t(i)] =
-                        run.dot(rows.grad_of(i, dimensions), rows.at(i, dimensions), dimensions);
+                    if (!is_excluded(i))
+                        along[std::size_t(i)] =
+                            run.dot(rows.grad_of(i, dimensions), rows.at(i, dimensions), dimensions);
             });
             for (double a : along) add_to(total, a);
             *job.scale_grad = rounded(total) / job.scale;
@@ -408,6 +444,8 @@ class similarity_run {
     std::int64_t own_columns = 0, columns, pitch, chunk;
     buffer scores, workspace;
     std::vector<double> slopes, column_sums, column_log_sum_exp, column_weight;
+    std::vector<bool> excluded;  // empty: no row
+    buffer kept_rows;
 };
 
 }  // namespace

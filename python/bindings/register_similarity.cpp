@@ -110,7 +110,7 @@ struct similarity_request : request<rows_job> {
                                   " vectors, expected one for each of the " + std::to_string(rows) + " of " +
                                   std::string(input_arg(0).name));
         if (options.labels == opposite && rows % 2) refuse(0, "as many vectors as the other view");
-        if (own + columns == 0)
+        if (rows > 0 && own + columns == 0)
             throw py::value_error(arg(input_arg(inputs > 1 ? 1 : 0).name).text() +
                                   " has no vectors to compare with");
         shared = columns;
@@ -284,6 +284,7 @@ struct similarity_request : request<rows_job> {
                 similarity.scale_grad = &scale_grad;
             } else if (in.role == similarity_role::bias) {
                 bias_grad = py::array_t<double>(array_in(input[k]).size());
+                bias_grad[py::ellipsis()] = 0.0;
                 similarity.bias_grad = bias_grad.mutable_data();
             } else {
                 lay(arg("out"), array_in(grad[k]), grad_type(k), in.grad);

@@ -19,7 +19,12 @@ _BIASED_CROSS_ENTROPY = SimilarityKernel("cross_entropy", {**_LINEAR, "linear_bi
 
 @similarity(
     trains=("input", "linear_weight"),
-    aliases=("LinearCrossEntropyLoss", "fused linear cross entropy", "LigerFusedLinearCrossEntropy", "cut cross entropy"),
+    aliases=(
+        "LinearCrossEntropyLoss",
+        "fused linear cross entropy",
+        "LigerFusedLinearCrossEntropy",
+        "cut cross entropy",
+    ),
 )
 def linear_cross_entropy(
     input: ArrayLike,

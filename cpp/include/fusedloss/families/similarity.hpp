@@ -105,7 +105,9 @@ inline void return_gradients(const class_array& out, std::int64_t each, std::int
     constexpr std::int64_t most = chunk_bytes / sizeof(C);
     for (std::int64_t v = begin; v < end; ++v) {
         C* const g = grad + v * dimensions;
-        if (norms) {
+        bool any = false;
+        for (std::int64_t d = 0; d < dimensions; ++d) any = any || g[d] != C(0);
+        if (norms && any) {
             const C* const u = vectors + v * dimensions;
             const double along = dot(g, u, dimensions), norm = norms[v];
             // A vector without a direction has no gradient; one that is not a number spoils it.
