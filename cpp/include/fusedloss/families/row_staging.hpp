@@ -44,40 +44,35 @@ FUSEDLOSS_SHARED void scatter_values(const row_frame& job, const strided& a, std
     });
 }
 
-// Rows one after another, `stride` numbers apart, into columns and back, in squares of up to a vector. Few
-// columns take smaller ones, several in a vector.
+// Rows one after another, `stride` numbers apart, into columns and back.
 template <class C>
 FUSEDLOSS_SHARED void to_columns(const C* rows, std::ptrdiff_t stride, int n, int classes, C* panel) {
-    constexpr int most = native_lanes<C>;
-    const C* const end = rows + (n - 1) * stride + classes;
-    for (int j = 0; j < classes; j += most) {
-        const int left = classes - j;
-        C* const to = panel + j * panel_rows;
-        if (most == 16 && left <= 4)
-            rows_to_columns<(most == 16 ? 4 : most)>(rows + j, stride, end, n, left, to, panel_rows);
-        else if (most == 16 && left <= 8)
-            rows_to_columns<(most == 16 ? 8 : most)>(rows + j, stride, end, n, left, to, panel_rows);
-        else
-            rows_to_columns<most>(rows + j, stride, end, n, left, to, panel_rows);
-    }
+    if (classes >= piece<C>) return rows_to_columns<panel_rows>(rows, stride, n, classes, panel);
+    for (int j = 0; j < classes; ++j)
+        for (int r = 0; r < n; ++r) panel[j * panel_rows + r] = rows[r * stride + j];
 }
-// What a short last piece of a row writes beyond the row, the next row's first piece overwrites: from the
-// last piece to the first.
+template <class C, class From>
+FUSEDLOSS_SHARED void to_rows(const From& from, int begin, int n, int classes, C* rows) {
+    if (classes >= piece<C>)
+        return columns_to_rows([&](int r) { return from(begin + r); }, n, classes, rows, classes);
+    alignas(64) C lane[pack<C>::lanes];
+    for (int j = 0; j < classes; ++j)
+        for (int r = 0; r < n; ++r) {
+            if (r % pack<C>::lanes == 0) store(lane, from(begin + r)(j));
+            rows[r * classes + j] = lane[r % pack<C>::lanes];
+        }
+}
+
+// A panel as scatter_columns takes it: a function of the first row and the column, in packs of rows, so that
+// numbers may be made on their way to the caller; or all of them in memory.
 template <class C>
-FUSEDLOSS_SHARED void to_rows(const C* panel, int n, int classes, C* rows) {
-    constexpr int most = native_lanes<C>;
-    const C* const end = rows + std::ptrdiff_t(n) * classes;
-    for (int j = (classes - 1) / most * most; j >= 0; j -= most) {
-        const int left = classes - j;
-        const C* const from = panel + j * panel_rows;
-        if (most == 16 && left <= 4)
-            columns_to_rows<(most == 16 ? 4 : most)>(from, panel_rows, left, n, rows + j, classes, end);
-        else if (most == 16 && left <= 8)
-            columns_to_rows<(most == 16 ? 8 : most)>(from, panel_rows, left, n, rows + j, classes, end);
-        else
-            columns_to_rows<most>(from, panel_rows, left, n, rows + j, classes, end);
+struct panel_in_memory {
+    const C* first;
+    FUSEDLOSS_INLINE auto operator()(int r) const {
+        return [from = first + r](int j) { return load(from + j * panel_rows); };
     }
-}
+    const C* whole() const { return first; }
+};
 
 FUSEDLOSS_INLINE bool aligned_for(const void* p, int size) {
     return reinterpret_cast<std::uintptr_t>(p) % unsigned(size) == 0;
@@ -118,36 +113,33 @@ FUSEDLOSS_SHARED void gather_columns(const row_frame& job, const class_array& a,
         }
     };
     for_each_run(job.dims, job.shape, a.rows, begin, n, take);
-    for (int j = 0; j < classes; ++j)
+    for (int j = 0; j < classes && n % row_unit != 0; ++j)
         for (int r = n; r % row_unit != 0; ++r) panel[j * panel_rows + r] = panel[j * panel_rows + n - 1];
 }
-template <class C>
+template <class C, class Panel>
 FUSEDLOSS_SHARED void scatter_columns(const row_frame& job, const class_array& a, std::int64_t begin, int n,
-                                      const C* panel) {
+                                      const Panel& panel) {
     const int classes = int(job.classes), size = item_size(a.rows.type), each = rows_staged(classes);
     const bool same = a.rows.type == dtype_of<C>;
     const auto put = [&](char* p, std::int64_t stride, int offset, int run) {
-        const bool plain = same && aligned_for(p, size);
         if (a.step == size && run == n && stride == classes * size) {
+            const bool plain = same && aligned_for(p, size) && !job.stream;
             for (int r = 0; r < n; r += each) {
                 const int m = n - r < each ? n - r : each;
                 char* const to = p + r * stride;
-                if (plain && !job.stream) {
-                    prefetch<true>(to + m * stride, m * stride < chunk_bytes ? m * stride : 0);
-                    to_rows(panel + r, m, classes, reinterpret_cast<C*>(to));
-                    continue;
-                }
                 alignas(64) C rows[staged_numbers];
-                to_rows(panel + r, m, classes, rows);
+                if (plain) prefetch<true>(to + m * stride, m * stride < chunk_bytes ? m * stride : 0);
+                to_rows(panel, r, m, classes, plain ? reinterpret_cast<C*>(to) : rows);
                 if (job.stream)
                     stream_out(a.rows.type, to, rows, std::int64_t(m) * classes);
-                else
+                else if (!plain)
                     convert_out(a.rows.type, to, rows, std::int64_t(m) * classes);
             }
             return;
         }
+        const C* const columns = panel.whole() + offset;
         for (int j = 0; j < classes; ++j) {
-            const C* const from = panel + j * panel_rows + offset;
+            const C* const from = columns + j * panel_rows;
             char* const to = p + j * a.step;
             if (job.stream && stride == size)
                 stream_out(a.rows.type, to, from, run);
@@ -218,14 +210,14 @@ class value_sink {
     FUSEDLOSS_SHARED void put(std::int64_t begin, int n, const double* values) {
         if (job.value.data) scatter_values(job, job.value, begin, n, values);
         if (!job.total) return;
+        constexpr int unit = int(row_unit);
+        if (count == 0 && n % unit == 0) return total.add(values, std::size_t(n / unit), job.total_scale);
         for (int r = 0; r < n; ++r) kept[count + r] = values[r];
         count += n;
-        if (count >= panel_rows) {
-            const int whole = count / int(row_unit);
-            total.add(kept, std::size_t(whole), job.total_scale);
-            for (int r = whole * int(row_unit); r < count; ++r) kept[r - whole * int(row_unit)] = kept[r];
-            count -= whole * int(row_unit);
-        }
+        const int whole = count / unit * unit;
+        total.add(kept, std::size_t(whole / unit), job.total_scale);
+        for (int r = whole; r < count; ++r) kept[r - whole] = kept[r];
+        count -= whole;
     }
     FUSEDLOSS_SHARED sum finish() {
         while (count % int(row_unit) != 0) kept[count++] = 0.0;
@@ -237,7 +229,7 @@ class value_sink {
     static_assert(accumulator<double>::lanes == row_unit, "rows are added by the lanes of their sum");
     const row_frame& job;
     accumulator<double> total;
-    alignas(64) double kept[2 * panel_rows];
+    alignas(64) double kept[panel_rows + row_unit];
     int count = 0;
 };
 

@@ -19,6 +19,8 @@ struct in_two<pack<double>> {
     static FUSEDLOSS_INLINE pack<double> read(const double* hi, const double*) { return load(hi); }
     static FUSEDLOSS_INLINE void write(double* hi, double*, pack<double> x) { store(hi, x); }
     static FUSEDLOSS_INLINE pack<double> rounded(pack<double> x) { return x; }
+    static FUSEDLOSS_INLINE pack<double> high(pack<double> x) { return x; }
+    static FUSEDLOSS_INLINE pack<double> low(pack<double>) { return 0.0; }
 };
 template <>
 struct in_two<extended> {
@@ -28,6 +30,8 @@ struct in_two<extended> {
         store(lo, x.lo);
     }
     static FUSEDLOSS_INLINE pack<double> rounded(extended x) { return round_to_double(x); }
+    static FUSEDLOSS_INLINE pack<double> high(extended x) { return x.hi; }
+    static FUSEDLOSS_INLINE pack<double> low(extended x) { return x.lo; }
 };
 
 template <class T, class Loss>
@@ -83,11 +87,17 @@ FUSEDLOSS_INLINE pack<double> finite_sum(pack<double> a, pack<double> b) { retur
 FUSEDLOSS_INLINE pack<double> finite_product(pack<double> a, pack<double> b) { return a * b; }
 FUSEDLOSS_INLINE pack<double> finite_inverse(pack<double> a) { return 1.0 / a; }
 FUSEDLOSS_INLINE extended finite_inverse(extended a) { return finite_quotient(1.0, a); }
-FUSEDLOSS_INLINE pack<double> finite_log1p(pack<double> a) { return log1p(a); }
+// Of a >= 0, with the digits that results in floats need; NaN stays NaN.
+FUSEDLOSS_INLINE pack<double> finite_log1p(pack<double> a) {
+    const pack<wide_float> x = as_wide_float(a), u = 1.0 + x;
+    const auto p = split_exponent(u);
+    const pack<wide_float> scale = from_bits(as_bits(pack<wide_float>(1.0)) - p.exponent);
+    return fma(a, pack<double>(0.0), as_double(log_parts(p.k, p.m, (x - (u - 1.0)) * scale)));
+}
 FUSEDLOSS_INLINE extended finite_log1p(extended a) { return finite_log(finite_sum(extended(1.0), a)); }
 
 template <class T>
-FUSEDLOSS_SHARED void before_phi(const softmax_panel& s, int rows, row_coefficients& k) {
+FUSEDLOSS_SHARED void before_phi(const softmax_panel& s, int rows, bool detailed, row_coefficients& k) {
     using io = in_two<T>;
     for (int r = 0; r < rows; r += pack<double>::lanes) {
         const pack<double> score = load(s.score + r), max = load(s.max + r);
@@ -108,6 +118,7 @@ FUSEDLOSS_SHARED void before_phi(const softmax_panel& s, int rows, row_coefficie
         write(k.phi.rest, rest);
         write(k.phi.inverse, inverse);
         write(k.phi.log_total, log_total);
+        if (!detailed) continue;
         store(k.rest_at_max + r, io::rounded(finite_product(others, inverse)));
         store(k.log_total + r, io::rounded(log_total));
         store(k.inverse + r, io::rounded(inverse));
@@ -120,54 +131,56 @@ FUSEDLOSS_SHARED void after_phi(const rows_job& job, const softmax_plan& plan, c
                                 int rows, softmax_panel& s, row_coefficients& k, double unlift) {
     using io = in_two<T>;
     const pack<double> zero(0.0);
+    const softmax_options o = job.softmax;
+    const bool shared = plan.soft || o.z_loss != 0.0;  // gradients have a part that is not the label's
     const bool exact = job.mode == hessian_mode::exact || job.mode == hessian_mode::gauss_newton;
     for (int r = 0; r < rows; r += pack<double>::lanes) {
         const auto read = [&](const double (&x)[2][panel_rows]) { return io::read(x[0] + r, x[1] + r); };
         const pack<double> weight = load(facts.weight + r);
-        const auto excluded = weight == zero;
-        const auto kept = [&](pack<double> x) { return select(excluded, zero, x); };
-        const T log_total = read(k.phi.log_total), inverse = read(k.phi.inverse), p = read(k.phi.p);
+        const auto included = weight != zero;
+        const auto keep = [&](double* to, pack<double> x) { store(to + r, select(included, x, zero)); };
+        const T log_total = read(k.phi.log_total);
         const T lse = T(load(s.max + r)) + (T(load(s.max_low + r)) + log_total);
-        T value(0.0), slope(0.0), at_label(0.0), share(0.0);
-        pack<double> label_weight(1.0);
+        T value(0.0), slope(0.0), at_label(0.0), share(0.0), z_slope(0.0);
+        pack<double> label_weight(1.0), curvature(0.0);
         if (!plan.dense) {
             label_weight = load(facts.label_weight + r);
-            const T own = T(label_weight) * (1.0 - job.softmax.label_smoothing);
+            const T own = T(label_weight) * (1.0 - o.label_smoothing);
             slope = own * read(k.phi.slope);
             value = own * T(load(k.phi.value + r));
             at_label = slope * read(k.phi.rest);
-            store(k.slope + r, io::rounded(slope));
-            store(k.curvature + r, io::rounded(own * T(load(k.phi.curvature + r))));
-        } else {
-            store(k.slope + r, zero);
-            store(k.curvature + r, zero);
+            curvature = io::rounded(own * T(load(k.phi.curvature + r)));
         }
         if (plan.soft) {
             share = load(s.soft_total + r);
             value = value + (T(load(s.soft_gap + r)) + select(share == T(0.0), T(0.0), share * log_total));
             at_label = at_label - T(load(s.soft_label + r));
         }
-        T z_slope(0.0);
-        if (job.softmax.z_loss != 0.0) {
-            z_slope = 2.0 * job.softmax.z_loss * lse;
+        if (o.z_loss != 0.0) {
+            z_slope = 2.0 * o.z_loss * lse;
             value = value + 0.5 * z_slope * lse;
         }
-        share = share + z_slope;
-        const T scale = T(weight) * (job.grad_scale * job.softmax.scale);
-        store(k.value + r, kept(io::rounded(value) * weight));
-        store(k.log_sum_exp + r, kept(io::rounded(lse)));
-        const T factor = (share - slope) * inverse * scale;
-        double high[pack<double>::lanes], low[pack<double>::lanes] = {};
-        io::write(high, low, factor);
-        store(s.factor + r, kept(load(high) * unlift));
-        store(s.factor_low + r, kept(load(low) * unlift));
-        store(s.at_label + r, kept(io::rounded((at_label + share * p) * scale)));
-        store(k.z_slope + r, io::rounded(z_slope));
-        store(k.scale + r, io::rounded(scale));
+        keep(k.value, io::rounded(value) * weight);
+        if (job.log_sum_exp.data) keep(k.log_sum_exp, io::rounded(lse));
+        if (plan.gradient) {
+            const T scale = T(weight) * (job.grad_scale * o.scale);
+            if (shared) {
+                share = share + z_slope;
+                at_label = at_label + share * read(k.phi.p);
+            }
+            const T factor = (share - slope) * read(k.phi.inverse) * scale;
+            keep(s.factor, io::high(factor) * unlift);
+            keep(s.factor_low, io::low(factor) * unlift);
+            keep(s.at_label, io::rounded(at_label * scale));
+            store(k.scale + r, io::rounded(scale));
+        }
+        if (!plan.detailed) continue;
         const pack<double> plain = weight * job.grad_scale;
-        store(k.target_scale + r, plain * (1.0 - job.softmax.label_smoothing));
-        store(k.hessian_scale + r,
-              exact ? plain * (job.softmax.scale * job.softmax.scale) : plain * label_weight);
+        store(k.slope + r, io::rounded(slope));
+        store(k.curvature + r, curvature);
+        store(k.z_slope + r, io::rounded(z_slope));
+        store(k.target_scale + r, plain * (1.0 - o.label_smoothing));
+        store(k.hessian_scale + r, exact ? plain * (o.scale * o.scale) : plain * label_weight);
     }
 }
 
@@ -414,7 +427,7 @@ class softmax_driver {
         const bool plain_out = along_out && !plan.detailed && job.grad[0].rows.type == dtype_of<C>;
         // Panels that are read ahead together: as many as leave room in the caches for twice their scores.
         const int few = 131072 / (classes * panel_rows * size), panels = few < 1 ? 1 : few > 16 ? 16 : few;
-        reader_ahead ahead{reinterpret_cast<const char*>(own.z), 1, 0, 0};
+        reader_ahead ahead{};
         int n, panel = 0;
         for (std::int64_t at = begin; at < end; at += n) {
             n = rows_in_run(job, at, end, panel_rows);
@@ -456,19 +469,21 @@ class softmax_driver {
             settle(at, n);
             if (plan.detailed) {
                 detailed_pass<C, true>(job, plan, facts, s, k, e);
-                if (e.grad) scatter_columns(job, job.grad[0], at, n, e.grad);
-                if (e.target_grad) scatter_columns(job, job.grad[1], at, n, e.target_grad);
-                if (e.hess) scatter_columns(job, job.hess, at, n, e.hess);
+                const auto emit = [&](const class_array& a, const double* panel) {
+                    if (panel) scatter_columns<double>(job, a, at, n, panel_in_memory<double>{panel});
+                };
+                emit(job.grad[0], e.grad);
+                emit(job.grad[1], e.target_grad);
+                emit(job.hess, e.hess);
             } else if (plan.gradient) {
                 const std::ptrdiff_t out_pitch = std::ptrdiff_t(job.grad[0].step / size);
-                if (out && whole && job.stream && to_boundary == 0 && job.grad[0].step % 64 == 0) {
-                    backward_columns<C, true>(t, out, out_pitch, classes, n, s, facts.label);
-                } else if (out && whole && !job.stream && aligned_for(out, size)) {
-                    backward_columns<C, false>(t, out, out_pitch, classes, n, s, facts.label);
-                } else {
-                    backward_columns<C, false>(t, t, panel_rows, classes, n, s, facts.label);
-                    scatter_columns(job, job.grad[0], at, n, t);
-                }
+                const gradient_columns<C> g{t, classes, n, s, facts.label};
+                if (out && whole && job.stream && to_boundary == 0 && job.grad[0].step % 64 == 0)
+                    g.template write<true>(out, out_pitch);
+                else if (out && whole && !job.stream && aligned_for(out, size))
+                    g.template write<false>(out, out_pitch);
+                else
+                    scatter_columns<C>(job, job.grad[0], at, n, g);
             }
         }
         if (job.stream) stream_fence();
@@ -542,11 +557,11 @@ class softmax_driver {
     // From the sums of rows to their values and the factors of their gradients.
     FUSEDLOSS_SHARED void settle(std::int64_t at, int n) {
         if (job.single) {
-            before_phi<pack<double>>(s, n, k);
+            before_phi<pack<double>>(s, n, plan.detailed, k);
             if (!plan.dense) phi(job.params, k.phi, n);
             after_phi<pack<double>>(job, plan, facts, n, s, k, 1.0 / lift_power<C>);
         } else {
-            before_phi<extended>(s, n, k);
+            before_phi<extended>(s, n, plan.detailed, k);
             if (!plan.dense) phi(job.params, k.phi, n);
             after_phi<extended>(job, plan, facts, n, s, k, 1.0 / lift_power<C>);
         }
@@ -627,7 +642,7 @@ class softmax_driver {
             again = false;
             bool found = false;
             C shift = 0, top = 0;
-            row_accumulator<C> total;
+            row_sum<C> total;
             sum demoted{0.0, 0.0};  // former maxima
             k_now = k_label = 0.0;
             by = known ? measure_of(shift_of(max), max) : measure_by<C>(0.0, 0.0);
@@ -654,9 +669,7 @@ class softmax_driver {
                         }
                         by = measure_of(shift, here);
                     }
-                    alignas(64) C lane[pack<C>::lanes];
-                    store(lane, by.k);
-                    const double k_new = lane[0];
+                    const double k_new = by.k.part[0][0];
                     if (found) {
                         add_to(demoted, double(top));
                         for_powers(k_now - k_new, [&](double power) {
@@ -669,21 +682,36 @@ class softmax_driver {
                     max = here;
                     found = true;
                 }
-                exponentials_of<C>(z.z, reinterpret_cast<const C*>(buffers->z_low), t + first, z.whole, by,
-                                   source + (first + n) * job.in[0].step);
-                exponentials_of<C>(z.tail, nullptr, t + first + z.whole, z.rest, by, source);
+                const C* const low = reinterpret_cast<const C*>(buffers->z_low);
+                const char* const next = source + (first + n) * job.in[0].step;
+                const auto add = [&](int from, int until) {
+                    const int split = from > z.whole ? from : until < z.whole ? until : z.whole;
+                    C* const to = t + first;
+                    if (from < split)
+                        exponentials_of(z.z + from, low ? low + from : nullptr, to + from, split - from, by,
+                                        next + from * sizeof(C), total);
+                    if (split < until)
+                        exponentials_of<C>(z.tail + (split - z.whole), nullptr, to + split, until - split, by,
+                                           next, total);
+                };
                 chunk_k[i] = k_now;
                 if (record) {
-                    top = t[first + at];
-                    if (max - max != 0) {
-                        alignas(64) C lane[pack<C>::lanes];
-                        store(lane, measured_exp(by.top, pack<C>(0.0), by));
-                        top = lane[0];
-                    }
-                    t[first + at] = 0;
+                    // The largest is left out of the sum.
+                    const int unit = at / sum_unit<C> * sum_unit<C>, rest = unit + sum_unit<C>;
+                    add(0, unit);
+                    row_sum<C> before = total;
+                    add(unit, rest);
+                    C* const largest = t + first + at;
+                    top = *largest;
+                    if (max - max != 0) top = measured_exp(by.top, by).part[0][0];
+                    *largest = 0;
+                    before.add_unit(t + first + unit);
+                    total = before;
+                    *largest = top;
+                    add(rest, z.whole + z.rest);
+                } else {
+                    add(0, z.whole + z.rest);
                 }
-                total.add(t + first, std::size_t(whole_units<C>(n) / sum_unit<C>));
-                if (record) t[first + at] = top;
                 if (label >= first && label < first + n) {
                     s.score[row] = z[label - first];
                     s.score_low[row] = buffers->z_low ? buffers->z_low[label - first] : 0.0;
@@ -704,12 +732,8 @@ class softmax_driver {
             final_k[row] = k_now;
         }
         if constexpr (sizeof(C) == 4) {
-            // Once more in double, since all else is relative to it.
             const widened<C> top(by.top), k_top(by.k);
-            const pack<double> rest = fma(k_top.part[0], pack<double>(-format<double>::ln2_hi), top.part[0]);
-            alignas(64) double lane[pack<double>::lanes];
-            store(lane, 1.0 + reduced_expm1(k_top.part[0], rest, pack<double>(0.0)));
-            if (s.top[row] == s.top[row]) s.top[row] = lane[0];
+            if (s.top[row] == s.top[row]) s.top[row] = largest_t(top.part[0], k_top.part[0]).part[0][0];
         }
     }
 

@@ -67,15 +67,31 @@ FUSEDLOSS_INLINE pack<C> rounded_off(pack<C> z, pack<C> c, pack<C> d) {
     }
 }
 
-// t of z - c = d + low.
-template <class C>
-FUSEDLOSS_INLINE pack<C> measured_exp(pack<C> d, pack<C> low, const measure<C>& by) {
+// t of z - c = d + low, of several at a time: step by step next to each other they wait less for their
+// results.
+template <class C, int N>
+FUSEDLOSS_INLINE void measured_exp(const pack<C> (&d)[N], const pack<C> (&low)[N], const measure<C>& by,
+                                   pack<C> (&t)[N]) {
     using F = format<C>;
-    const pack<C> k_shifted = fma(d, pack<C>(log2_e), by.shift), k = k_shifted - by.shift;
-    pack<C> rest = fma(k, pack<C>(-F::ln2_hi), d);
-    if constexpr (!has_fma && sizeof(C) == 4) rest = rest + low;  // the reduction of floats takes no low part
-    const pack<C> power = power_of_two(k_shifted);
-    return select(d < by.lowest, pack<C>(0.0), fma(reduced_expm1(k, rest, low), power, power));
+    pack<C> k_shifted[N], k[N], rest[N], em1[N];
+    for (int i = 0; i < N; ++i) k_shifted[i] = fma(d[i], pack<C>(log2_e), by.shift);
+    for (int i = 0; i < N; ++i) k[i] = k_shifted[i] - by.shift;
+    for (int i = 0; i < N; ++i) rest[i] = fma(k[i], pack<C>(-F::ln2_hi), d[i]);
+    if constexpr (!has_fma && sizeof(C) == 4)  // the reduction of floats takes no low part
+        for (int i = 0; i < N; ++i) rest[i] = rest[i] + low[i];
+    for (int i = 0; i < N; ++i) em1[i] = reduced_expm1(k[i], rest[i], low[i]);
+    for (int i = 0; i < N; ++i) {
+        const pack<C> power = power_of_two(k_shifted[i]);
+        t[i] = select(d[i] < by.lowest, pack<C>(0.0), fma(em1[i], power, power));
+    }
+}
+
+template <class C>
+FUSEDLOSS_INLINE pack<C> measured_exp(pack<C> d, const measure<C>& by) {
+    const pack<C> each[1] = {d}, low[1] = {pack<C>(0.0)};
+    pack<C> t[1];
+    measured_exp(each, low, by, t);
+    return t[0];
 }
 
 // --- numbers of rows, kept in doubles, as packs of either type and back ---
@@ -127,14 +143,33 @@ FUSEDLOSS_INLINE void store_rows(double* p, pack<C> a, double factor = 1.0) {
     for (int i = 0; i < wide_parts<C>; ++i) store(p + i * pack<double>::lanes, w.part[i] * factor);
 }
 
+// The largest t of floats once more, since all else is relative to it: 2^-43 of relative error.
+FUSEDLOSS_INLINE pack<double> largest_t(pack<double> top, pack<double> k) {
+    using F = format<wide_float>;
+    const pack<double> rest = fma(k, pack<double>(-F::ln2_hi), top);
+    const pack<wide_float> e = reduced_expm1(as_wide_float(k), as_wide_float(rest), pack<wide_float>(0.0));
+    return 1.0 + as_double(e);
+}
+
 // --- rows side by side ---
 
-// The running sum of packs, with what its additions round off: for floats that takes less than widening them.
+// The running sum of packs: of floats in double, of doubles with what its additions round off.
 template <class C>
 struct lane_sum {
-    pack<C> s = 0.0, e = 0.0;
+    pack<double> part[wide_parts<C>];
+    lane_sum() {
+        for (auto& p : part) p = 0.0;
+    }
     FUSEDLOSS_INLINE void add(pack<C> x) {
-        const pack<C> t = s + x, z = t - s;
+        const widened<C> w(x);
+        for (int i = 0; i < wide_parts<C>; ++i) part[i] = part[i] + w.part[i];
+    }
+};
+template <>
+struct lane_sum<double> {
+    pack<double> s = 0.0, e = 0.0;
+    FUSEDLOSS_INLINE void add(pack<double> x) {
+        const pack<double> t = s + x, z = t - s;
         e = e + ((s - (t - z)) + (x - z));
         s = t;
     }
@@ -156,35 +191,65 @@ FUSEDLOSS_SHARED void limit_columns(const C* z, std::ptrdiff_t pitch, pack<C> ma
 // memory arrive sooner than lines of one panel, a plane apart.
 struct reader_ahead {
     const char* next;
-    int lines, line;       // of a plane that belong to those panels
+    int lines, line;       // of a plane that belong to those panels; none: nothing is read ahead
     std::ptrdiff_t plane;  // bytes from one plane to the next
+    template <int Count>
     FUSEDLOSS_INLINE void step() {
-        __builtin_prefetch(next, 0, 2);
-        next += 64;
-        if (++line == lines) next += plane - lines * 64, line = 0;
+        if (!lines) return;
+        for (int i = 0; i < Count; ++i) __builtin_prefetch(next + 64 * i, 0, 2);
+        next += 64 * Count;
+        line += Count;
+        if (line >= lines) next += plane - lines * 64, line = 0;
     }
 };
 
-// Scores, and their low parts unless null, to t. Scores that lie in memory, classes `pitch` apart, are copied
-// to the panel z on the way: lines a power of two apart compete for few places in a cache.
+// The largest of scores that lie in memory, classes `pitch` apart; they are copied to the panel z on the way:
+// lines a power of two apart compete for few places in a cache.
+template <class C>
+FUSEDLOSS_INLINE pack<C> column_max(const C* source, std::ptrdiff_t pitch, C* z, int classes) {
+    pack<C> most = load(source);
+    if (source == z) {
+        for (int j = 1; j < classes; ++j) most = max(most, load(z + j * panel_rows));
+    } else {
+        for (int j = 0; j < classes; ++j) {
+            const pack<C> own = load(source + j * pitch);
+            most = max(most, own);
+            store(z + j * panel_rows, own);
+        }
+    }
+    return most;
+}
+
+template <int Count>
+struct some {
+    static constexpr int count = Count;
+};
+
+// Scores, and their low parts unless null, to t. One step for all rows after the other: each has then more to
+// do at a time than its results have to be waited for.
 template <class C>
 FUSEDLOSS_SHARED void forward_columns(const C* source, std::ptrdiff_t pitch, C* z, const C* z_low, C* t,
                                       int classes, int rows, softmax_panel& s, const double* labels,
                                       reader_ahead& reader) {
     reader_ahead ahead = reader;
     const pack<C> zero(0.0), infinity(__builtin_inf());
+    constexpr double unlift = 1.0 / lift_power<C>;
+    alignas(64) C top[panel_rows], power[panel_rows],
+        ties[panel_rows];  // ties: others that share the maximum
+    auto infinite = infinity != infinity;
+    for (int r = 0; r < rows; r += pack<C>::lanes) {
+        const pack<C> max = column_max(source + r, pitch, z + r, classes);
+        infinite = infinite | (max == infinity);
+        store(top + r, max);
+        store_rows(s.max + r, max);
+    }
+    const bool limits = any(infinite);
     for (int r = 0; r < rows; r += pack<C>::lanes) {
         const C* x = z + r;
         std::ptrdiff_t step = panel_rows;
-        pack<C> max = load(source + r);
-        for (int j = 0; j < classes; ++j) {
-            const pack<C> own = load(source + j * pitch + r);
-            max = fusedloss::max(max, own);
-            store(z + j * panel_rows + r, own);
-        }
-        store_rows(s.max + r, max);
+        pack<C> max = load(top + r);
         alignas(64) C copy[most_columns * pack<C>::lanes];
-        if (any(max == infinity)) {
+        if (limits && any(max == infinity)) {
             limit_columns(x, step, max, copy, classes);
             x = copy;
             step = pack<C>::lanes;
@@ -193,62 +258,73 @@ FUSEDLOSS_SHARED void forward_columns(const C* source, std::ptrdiff_t pitch, C* 
         const measure<C> by = measure_by(shift_for(max), max);
         const pack<C> label = load_rows<C>(labels + r);
         pack<C> score = zero, at_label = zero, at_max = zero, score_low = zero, max_low = zero;
-        pack<C> index = zero, ties = -1.0;  // ties: others that share the maximum
+        pack<C> index = zero, smaller = zero;
         lane_sum<C> others;
-        const auto take = [&](int j) {
-            ahead.step();
-            const pack<C> own = load(x + j * step), d = own - by.c;
-            const auto top = own == max, here = label == index;
-            index = index + 1.0;
-            pack<C> low = rounded_off(own, by.c, d);
-            if (sizeof(C) == 8 && z_low) {
-                const pack<C> own_low = load(z_low + j * panel_rows + r);
-                low = low + own_low;
-                score_low = select(here, own_low, score_low);
-                max_low = select(top, own_low, max_low);
+        // Some classes from j on; returns the sum of t smaller than the largest.
+        const auto take = [&](auto some, int j) {
+            constexpr int n = decltype(some)::count;
+            pack<C> own[n], d[n], low[n], e[n], sum = zero;
+            for (int i = 0; i < n; ++i) own[i] = load(x + (j + i) * step);
+            for (int i = 0; i < n; ++i) {
+                d[i] = own[i] - by.c;
+                low[i] = rounded_off(own[i], by.c, d[i]);
+                if (sizeof(C) == 8 && z_low) low[i] = low[i] + load(z_low + (j + i) * panel_rows + r);
             }
-            const pack<C> e = measured_exp(d, low, by);
-            store(t + j * panel_rows + r, e);
-            score = select(here, load(z + j * panel_rows + r), score);
-            at_label = select(here, e, at_label);
-            if constexpr (sizeof(C) == 8) at_max = select(top, e, at_max);
-            ties = select(top, ties + 1.0, ties);
-            return select(top, zero, e);
+            measured_exp(d, low, by, e);
+            for (int i = 0; i < n; ++i) {
+                const auto below = own[i] != max, here = label == index;
+                index = index + 1.0;
+                store(t + (j + i) * panel_rows + r, e[i]);
+                score = select(here, load(z + (j + i) * panel_rows + r), score);
+                at_label = select(here, e[i], at_label);
+                smaller = select(below, smaller + 1.0, smaller);
+                const pack<C> smaller_t = select(below, e[i], zero);
+                sum = i == 0 ? smaller_t : sum + smaller_t;
+                if constexpr (sizeof(C) == 8) {
+                    at_max = select(below, at_max, e[i]);
+                    if (!z_low) continue;
+                    const pack<C> own_low = load(z_low + (j + i) * panel_rows + r);
+                    score_low = select(here, own_low, score_low);
+                    max_low = select(below, max_low, own_low);
+                }
+            }
+            return sum;
         };
-        if constexpr (sizeof(C) == 8) {
-            for (int j = 0; j < classes; ++j) others.add(take(j));
-        } else {  // the sum of two rounded: half an ULP at most, and half the work
-            int j = 0;
-            for (; j + 2 <= classes; j += 2) {
-                const pack<C> first = take(j);
-                others.add(first + take(j + 1));
-            }
-            if (j < classes) others.add(take(j));
+        // The sum of two floats rounded: half an ULP at most, and half the work.
+        constexpr int together = sizeof(C) == 4 ? 2 : 1;
+        int j = 0;
+        for (; j + together <= classes; j += together) {
+            ahead.step<together>();
+            others.add(take(some<together>{}, j));
         }
-        constexpr double unlift = 1.0 / lift_power<C>;
+        if (j < classes) others.add(take(some<1>{}, j));
         store_rows(s.score + r, score);
         store_rows(s.t + r, at_label, unlift);
-        const widened<C> sum(others.s), rest(others.e), equal(ties);
+        store(ties + r, double(classes - 1) - smaller);
         if constexpr (sizeof(C) == 8) {
-            const pack<double> largest = at_max * unlift;
-            const extended smaller = exact_sum(others.s * unlift, others.e * unlift);
-            const extended all = two_sum(smaller.hi, ties * largest);
+            const extended sum = exact_sum(others.s * unlift, others.e * unlift);
+            store(s.others + r, sum.hi);
+            store(s.others_low + r, sum.lo);
             store(s.max_low + r, max_low);
             store(s.score_low + r, score_low);
-            store(s.top + r, largest);
-            store(s.others + r, all.hi);
-            store(s.others_low + r, all.lo + smaller.lo);
+            store(s.top + r, at_max * unlift);
         } else {
-            const widened<C> top(by.top), k(by.k);
-            for (int i = 0; i < wide_parts<C>; ++i) {
-                const int to = r + i * pack<double>::lanes;
-                // The largest once more in double, since all else is relative to it.
-                const pack<double> reduced =
-                    fma(k.part[i], pack<double>(-format<double>::ln2_hi), top.part[i]);
-                const pack<double> largest = 1.0 + reduced_expm1(k.part[i], reduced, pack<double>(0.0));
-                store(s.top + to, largest);
-                store(s.others + to, fma(equal.part[i], largest, (sum.part[i] + rest.part[i]) * unlift));
-            }
+            store(top + r, by.top);
+            store(power + r, by.k);
+            for (int i = 0; i < wide_parts<C>; ++i)
+                store(s.others + r + i * pack<double>::lanes, others.part[i] * unlift);
+        }
+    }
+    for (int r = 0; r < rows; r += pack<double>::lanes) {
+        const pack<double> others = load(s.others + r), equal = load_wide(ties + r);
+        if constexpr (sizeof(C) == 8) {
+            const extended all = two_sum(others, equal * load(s.top + r));
+            store(s.others + r, all.hi);
+            store(s.others_low + r, all.lo + load(s.others_low + r));
+        } else {
+            const pack<double> largest = largest_t(load_wide(top + r), load_wide(power + r));
+            store(s.top + r, largest);
+            store(s.others + r, fma(equal, largest, others));
         }
     }
     reader = ahead;
@@ -272,35 +348,58 @@ struct two_parts {
     pack<C> high, low;
     FUSEDLOSS_INLINE two_parts(pack<C> h, pack<C> l) : high(h), low(l) {}
     FUSEDLOSS_INLINE two_parts(const softmax_panel& s, int r) : high(load_rows<C>(s.factor + r)) {
-        alignas(64) double rest[pack<C>::lanes];
-        const widened<C> rounded(high);
-        for (int i = 0; i < wide_parts<C>; ++i) {
-            const int at = i * pack<double>::lanes;
-            store(rest + at, (load(s.factor + r + at) - rounded.part[i]) + load(s.factor_low + r + at));
+        if constexpr (sizeof(C) == 8) {
+            low = load(s.factor_low + r);
+        } else {
+            alignas(64) double rest[pack<C>::lanes];
+            const widened<C> rounded(high);
+            for (int i = 0; i < wide_parts<C>; ++i) {
+                const int at = i * pack<double>::lanes;
+                store(rest + at, load(s.factor + r + at) - rounded.part[i]);
+            }
+            low = load_rows<C>(rest);
         }
-        low = load_rows<C>(rest);
     }
     friend FUSEDLOSS_INLINE pack<C> operator*(const two_parts& f, pack<C> x) {
         return fma(f.high, x, f.low * x);
     }
 };
 
-// The gradient factor t, at the label its own, in place of t or at `out`, classes `pitch` apart.
-template <class C, bool Stream>
-FUSEDLOSS_SHARED void backward_columns(const C* t, C* out, std::ptrdiff_t pitch, int classes, int rows,
-                                       const softmax_panel& s, const double* labels) {
-    const pack<C> zero(0.0);
-    for (int r = 0; r < rows; r += pack<C>::lanes) {
+// The gradient of a panel: factor t, at the label its own.
+template <class C>
+struct gradient_columns {
+    C* t;
+    int classes, rows;
+    const softmax_panel& s;
+    const double* labels;
+
+    FUSEDLOSS_INLINE auto operator()(int r) const {
         const two_parts<C> factor(s, r);
-        const pack<C> at_label = load_rows<C>(s.at_label + r), label = load_rows<C>(labels + r);
-        const auto excluded = factor.high == zero;
-        for (int j = 0; j < classes; ++j) {
-            const pack<C> e = select(excluded, zero, factor * load(t + j * panel_rows + r));
-            const pack<C> g = select(label == pack<C>(double(j)), at_label, e);
-            Stream ? store_stream(out + j * pitch + r, g) : store(out + j * pitch + r, g);
+        const pack<C> at_label = load_rows<C>(s.at_label + r), zero(0.0), shift = format<C>::round_shift;
+        const auto label = as_bits(load_rows<C>(labels + r) + shift) - as_bits(shift);
+        const auto included = factor.high != zero;
+        return [=, from = t + r](int j) {
+            const pack<C> e = select(included, factor * load(from + j * panel_rows), zero);
+            return select(label == bits<C>(j), at_label, e);
+        };
+    }
+    // At `out`, classes `pitch` apart.
+    template <bool Stream>
+    FUSEDLOSS_SHARED void write(C* out, std::ptrdiff_t pitch) const {
+        for (int r = 0; r < rows; r += pack<C>::lanes) {
+            const auto column = (*this)(r);
+            for (int j = 0; j < classes; ++j) {
+                const pack<C> g = column(j);
+                Stream ? store_stream(out + j * pitch + r, g) : store(out + j * pitch + r, g);
+            }
         }
     }
-}
+    // In place of t.
+    const C* whole() const {
+        write<false>(t, panel_rows);
+        return t;
+    }
+};
 
 // --- one row after another ---
 
@@ -334,33 +433,57 @@ FUSEDLOSS_SHARED sum fold_lanes(double* s, double* e, int lanes) {
         }
     return {s[0], e[0]};
 }
+// The sum of a row in as many lanes on every machine. Floats are added in pairs of lanes half a unit apart,
+// and these in double; doubles with what their additions round off.
 template <class C>
-struct row_accumulator : accumulator<C> {
-    using base = accumulator<C>;
-    FUSEDLOSS_INLINE void rescale(double factor) {
-        for (int k = 0; k < base::parts; ++k) {
-            base::total[k] = base::total[k] * factor;
-            if constexpr (sizeof(C) == 8) base::error[k] = base::error[k] * factor;
+struct row_sum {
+    static constexpr int lanes = 16, width = pack<double>::lanes, parts = lanes / width;
+    static constexpr int half = sum_unit<C> / 2 / pack<C>::lanes;  // packs in half a unit
+    static constexpr bool exact = sizeof(C) == 8;
+    pack<double> s[parts], e[exact ? parts : 1];
+
+    row_sum() {
+        for (pack<double>& x : s) x = 0.0;
+        for (pack<double>& x : e) x = 0.0;
+    }
+    // Packs i and i + half of a unit.
+    FUSEDLOSS_INLINE void add(int i, pack<C> a, pack<C> b) {
+        if constexpr (exact) {
+            add_exactly(i, a);
+            add_exactly(i + half, b);
+        } else {
+            const widened<C> w(a + b);
+            for (int k = 0; k < wide_parts<C>; ++k) {
+                const int at = i * wide_parts<C> + k;
+                s[at] = s[at] + w.part[k];
+            }
         }
     }
+    FUSEDLOSS_INLINE void add_unit(const C* t) {
+        for (int i = 0; i < half; ++i)
+            add(i, load(t + i * pack<C>::lanes), load(t + (i + half) * pack<C>::lanes));
+    }
+    FUSEDLOSS_INLINE void rescale(double factor) {
+        for (pack<double>& x : s) x = x * factor;
+        for (pack<double>& x : e) x = x * factor;
+    }
     FUSEDLOSS_INLINE sum folded() const {
-        alignas(64) double s[base::lanes], e[base::lanes];
-        if constexpr (sizeof(C) == 8) {
-            for (int k = 0; k < base::parts; ++k) {
-                store(s + k * base::width, base::total[k]);
-                store(e + k * base::width, base::error[k]);
-            }
-            return fold_lanes(s, e, base::lanes);
-        } else {
-            // Exponentials of floats: plain sums of doubles are more than they need.
-            pack<double> t[base::parts];
-            for (int k = 0; k < base::parts; ++k) t[k] = base::total[k];
-            int parts = base::parts;
-            for (; parts > 1 && parts * base::width > 8; parts /= 2)
-                for (int k = 0; k < parts / 2; ++k) t[k] = t[k] + t[k + parts / 2];
-            for (int k = 0; k < parts; ++k) store(s + k * base::width, t[k]);
-            return {((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7])), 0.0};
+        alignas(64) double high[lanes], low[lanes];
+        for (int i = 0; i < parts; ++i) store(high + i * width, s[i]);
+        if constexpr (exact) {
+            for (int i = 0; i < parts; ++i) store(low + i * width, e[i]);
+            return fold_lanes(high, low, lanes);
         }
+        for (int half = lanes / 2; half > 0; half /= 2)
+            for (int i = 0; i < half; ++i) high[i] += high[i + half];
+        return {high[0], 0.0};
+    }
+
+  private:
+    FUSEDLOSS_INLINE void add_exactly(int i, pack<double> x) {
+        const extended t = two_sum(s[i], x);
+        s[i] = t.hi;
+        e[i] = e[i] + t.lo;
     }
 };
 
@@ -376,29 +499,39 @@ FUSEDLOSS_SHARED C max_of(const C* z, int n) {
 template <class C>
 FUSEDLOSS_SHARED int find(const C* z, int n, C value) {
     const pack<C> wanted = double(value);
-    constexpr int step = sum_unit<C>;  // whole units
+    constexpr int lanes = pack<C>::lanes;
+    const auto found = [&](int i) { return load(z + i) == wanted; };
     int i = 0;
-    for (; i < n; i += step) {
-        auto found = load(z + i) == wanted;
-        for (int k = pack<C>::lanes; k < step; k += pack<C>::lanes)
-            found = found | (load(z + i + k) == wanted);
-        if (any(found)) break;
-    }
+    while (i + 4 * lanes <= n &&
+           !any((found(i) | found(i + lanes)) | (found(i + 2 * lanes) | found(i + 3 * lanes))))
+        i += 4 * lanes;
+    while (i < n && !any(found(i))) i += lanes;
     while (i < n && z[i] != value) ++i;
     return i;
 }
-// `next` is read soon: asked for here, where there is time for it.
+// The t of whole units of scores, and their sum. `next` is read soon: asked for here, where there is time for
+// it.
 template <class C>
 FUSEDLOSS_SHARED void exponentials_of(const C* z, const C* z_low, C* t, int n, const measure<C>& row,
-                                      const char* next) {
+                                      const char* next, row_sum<C>& sum) {
+    constexpr int lanes = pack<C>::lanes, half = sum_unit<C> / 2;
     const measure<C> by = row;
-    for (int i = 0; i < n; i += pack<C>::lanes) {
-        __builtin_prefetch(next + i * sizeof(C));
-        const pack<C> x = load(z + i), d = x - by.c;
-        pack<C> low = rounded_off(x, by.c, d);
-        if (sizeof(C) == 8 && z_low) low = low + load(z_low + i);
-        store(t + i, measured_exp(d, low, by));
-    }
+    row_sum<C> total = sum;
+    for (int first = 0; first < n; first += 2 * half)
+        for (int i = first; i < first + half; i += lanes) {
+            pack<C> d[2], low[2], e[2];
+            for (int k = 0; k < 2; ++k) {
+                const pack<C> x = load(z + i + k * half);
+                d[k] = x - by.c;
+                low[k] = rounded_off(x, by.c, d[k]);
+                if (sizeof(C) == 8 && z_low) low[k] = low[k] + load(z_low + i + k * half);
+                __builtin_prefetch(next + (i + k * half) * sizeof(C));
+            }
+            measured_exp(d, low, by, e);
+            for (int k = 0; k < 2; ++k) store(t + i + k * half, e[k]);
+            total.add((i - first) / lanes, e[0], e[1]);
+        }
+    sum = total;
 }
 
 // The first n lanes, n < lanes, in pieces of fixed sizes.

@@ -146,6 +146,53 @@ FUSEDLOSS_INLINE void native_narrow(float* p, native<double> a) {
 }
 #endif
 
+// A vector of pieces of 16 bytes that lie `stride` numbers apart.
+template <class T>
+FUSEDLOSS_INLINE native<T> native_gather(const T* p, std::ptrdiff_t stride) {
+    const auto piece = [&](int i) { return _mm_loadu_ps(reinterpret_cast<const float*>(p + i * stride)); };
+#if FUSEDLOSS_NATIVE_BYTES == 64
+    constexpr __mmask16 all(-1);
+    __m512 a = _mm512_castps128_ps512(piece(0));
+    a = _mm512_maskz_insertf32x4(all, a, piece(1), 1);
+    a = _mm512_maskz_insertf32x4(all, a, piece(2), 2);
+    return (native<T>)_mm512_maskz_insertf32x4(all, a, piece(3), 3);
+#elif FUSEDLOSS_NATIVE_BYTES == 32
+    return (native<T>)_mm256_insertf128_ps(_mm256_castps128_ps256(piece(0)), piece(1), 1);
+#else
+    return (native<T>)piece(0);
+#endif
+}
+template <class T>
+FUSEDLOSS_INLINE void native_scatter(T* p, std::ptrdiff_t stride, native<T> a) {
+    const auto piece = [&](int i, __m128 x) { _mm_storeu_ps(reinterpret_cast<float*>(p + i * stride), x); };
+#if FUSEDLOSS_NATIVE_BYTES == 64
+    constexpr __mmask8 all(-1);
+    piece(0, _mm512_maskz_extractf32x4_ps(all, (__m512)a, 0));
+    piece(1, _mm512_maskz_extractf32x4_ps(all, (__m512)a, 1));
+    piece(2, _mm512_maskz_extractf32x4_ps(all, (__m512)a, 2));
+    piece(3, _mm512_maskz_extractf32x4_ps(all, (__m512)a, 3));
+#elif FUSEDLOSS_NATIVE_BYTES == 32
+    piece(0, _mm256_castps256_ps128((__m256)a));
+    piece(1, _mm256_extractf128_ps((__m256)a, 1));
+#else
+    piece(0, (__m128)a);
+#endif
+}
+#else  // vectors of 16 bytes
+template <class T>
+FUSEDLOSS_INLINE native<T> native_gather(const T* p, std::ptrdiff_t) {
+    native<T> a;
+    std::memcpy(&a, p, sizeof a);
+    return a;
+}
+template <class T>
+FUSEDLOSS_INLINE void native_scatter(T* p, std::ptrdiff_t, native<T> a) {
+    std::memcpy(p, &a, sizeof a);
+}
+#endif
+
+#if defined(__x86_64__)
+
 #if defined(__FMA__)
 inline constexpr bool has_fma = true;
 FUSEDLOSS_INLINE native<float> native_fma(native<float> a, native<float> b, native<float> c) {

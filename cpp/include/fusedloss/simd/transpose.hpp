@@ -9,42 +9,55 @@ FUSEDLOSS_BEGIN
 template <class T>
 inline constexpr int native_lanes = FUSEDLOSS_NATIVE_BYTES / int(sizeof(T));
 
-// Lane l of the result is lane Index::at(l) of a, or lane Index::at(l) - lanes of b.
+// Lane l of the result is lane Index::at(l, lanes) of a, or lane Index::at(l, lanes) - lanes of b.
+#define FUSEDLOSS_AT(l) Index::at(l, lanes)
 template <class Index, class V>
 FUSEDLOSS_INLINE V shuffle(V a, V b) {
     constexpr int lanes = int(sizeof(V) / sizeof(a[0]));
     if constexpr (lanes == 2)
-        return __builtin_shufflevector(a, b, Index::at(0), Index::at(1));
+        return __builtin_shufflevector(a, b, FUSEDLOSS_AT(0), FUSEDLOSS_AT(1));
     else if constexpr (lanes == 4)
-        return __builtin_shufflevector(a, b, Index::at(0), Index::at(1), Index::at(2), Index::at(3));
+        return __builtin_shufflevector(a, b, FUSEDLOSS_AT(0), FUSEDLOSS_AT(1), FUSEDLOSS_AT(2),
+                                       FUSEDLOSS_AT(3));
     else if constexpr (lanes == 8)
-        return __builtin_shufflevector(a, b, Index::at(0), Index::at(1), Index::at(2), Index::at(3),
-                                       Index::at(4), Index::at(5), Index::at(6), Index::at(7));
+        return __builtin_shufflevector(a, b, FUSEDLOSS_AT(0), FUSEDLOSS_AT(1), FUSEDLOSS_AT(2),
+                                       FUSEDLOSS_AT(3), FUSEDLOSS_AT(4), FUSEDLOSS_AT(5), FUSEDLOSS_AT(6),
+                                       FUSEDLOSS_AT(7));
     else
-        return __builtin_shufflevector(a, b, Index::at(0), Index::at(1), Index::at(2), Index::at(3),
-                                       Index::at(4), Index::at(5), Index::at(6), Index::at(7), Index::at(8),
-                                       Index::at(9), Index::at(10), Index::at(11), Index::at(12),
-                                       Index::at(13), Index::at(14), Index::at(15));
+        return __builtin_shufflevector(a, b, FUSEDLOSS_AT(0), FUSEDLOSS_AT(1), FUSEDLOSS_AT(2),
+                                       FUSEDLOSS_AT(3), FUSEDLOSS_AT(4), FUSEDLOSS_AT(5), FUSEDLOSS_AT(6),
+                                       FUSEDLOSS_AT(7), FUSEDLOSS_AT(8), FUSEDLOSS_AT(9), FUSEDLOSS_AT(10),
+                                       FUSEDLOSS_AT(11), FUSEDLOSS_AT(12), FUSEDLOSS_AT(13), FUSEDLOSS_AT(14),
+                                       FUSEDLOSS_AT(15));
 }
+#undef FUSEDLOSS_AT
 
-template <int Lanes, int Step>
-struct upper_exchange {  // blocks of Step lanes: a's even ones, and b's even ones in place of a's odd ones
-    static constexpr int at(int l) { return l & Step ? Lanes + (l ^ Step) : l; }
-};
-template <int Lanes, int Step>
-struct lower_exchange {
-    static constexpr int at(int l) { return l & Step ? Lanes + l : l ^ Step; }
+// The lower, or the upper, halves of blocks of a and b, number by number in turns.
+template <int Block, int Half>
+struct interleaved {
+    static constexpr int at(int l, int lanes) {
+        return l / Block * Block + Half * Block / 2 + l % Block / 2 + l % 2 * lanes;
+    }
 };
 template <int Step>
 struct rotation {
-    static constexpr int at(int l) { return l ^ Step; }
+    static constexpr int at(int l, int) { return l ^ Step; }
 };
 
 // Half a vector of floats to a vector of doubles, and two of those back.
-#if FUSEDLOSS_NATIVE_BYTES == 64
-#define FUSEDLOSS_LANES(first) \
-    first, first + 1, first + 2, first + 3, first + 4, first + 5, first + 6, first + 7
-#elif FUSEDLOSS_NATIVE_BYTES == 32
+#if FUSEDLOSS_NATIVE_BYTES == 64  // GCC takes the halves apart once more
+FUSEDLOSS_INLINE native<double> widen_lower(native<float> a) {
+    return _mm512_maskz_cvtps_pd(__mmask8(-1), _mm512_maskz_extractf32x8_ps(__mmask8(-1), a, 0));
+}
+FUSEDLOSS_INLINE native<double> widen_upper(native<float> a) {
+    return _mm512_maskz_cvtps_pd(__mmask8(-1), _mm512_maskz_extractf32x8_ps(__mmask8(-1), a, 1));
+}
+FUSEDLOSS_INLINE native<float> narrow_both(native<double> lower, native<double> upper) {
+    const __m512 a = _mm512_castps256_ps512(_mm512_maskz_cvtpd_ps(__mmask8(-1), lower));
+    return _mm512_maskz_insertf32x8(__mmask16(-1), a, _mm512_maskz_cvtpd_ps(__mmask8(-1), upper), 1);
+}
+#else
+#if FUSEDLOSS_NATIVE_BYTES == 32
 #define FUSEDLOSS_LANES(first) first, first + 1, first + 2, first + 3
 #else
 #define FUSEDLOSS_LANES(first) first, first + 1
@@ -64,78 +77,78 @@ FUSEDLOSS_INLINE native<float> narrow_both(native<double> lower, native<double> 
     return __builtin_shufflevector(a, b, FUSEDLOSS_LANES(0), FUSEDLOSS_LANES(native_lanes<double>));
 }
 #undef FUSEDLOSS_LANES
+#endif
 
 // W vectors, each of which holds rows of W numbers one after another: every W x W square is transposed.
-template <int W, int Step = W / 2, class V>
+template <int W, class V>
 FUSEDLOSS_INLINE void transpose(V* v) {
-    constexpr int lanes = int(sizeof(V) / sizeof(v[0][0]));
-    for (int i = 0; i < W; ++i)
-        if (!(i & Step)) {
-            const V a = v[i], b = v[i | Step];
-            v[i] = shuffle<upper_exchange<lanes, Step>>(a, b);
-            v[i | Step] = shuffle<lower_exchange<lanes, Step>>(a, b);
+    for (int step = 1; step < W; step *= 2) {
+        V w[W];
+        for (int i = 0; i < W / 2; ++i) {
+            w[2 * i] = shuffle<interleaved<W, 0>>(v[i], v[i + W / 2]);
+            w[2 * i + 1] = shuffle<interleaved<W, 1>>(v[i], v[i + W / 2]);
         }
-    if constexpr (Step > 1) transpose<W, Step / 2>(v);
-}
-
-// Rows [0, rows) of up to W numbers, `stride` apart, into columns `pitch` apart: column j has number j of
-// every row. A vector of rows at a time; lanes after the last row repeat it. Nothing is read at or after
-// `end`.
-template <int W, class T>
-FUSEDLOSS_SHARED void rows_to_columns(const T* src, std::ptrdiff_t stride, const T* end, int rows,
-                                      int columns, T* dst, std::ptrdiff_t pitch) {
-    constexpr int lanes = native_lanes<T>;
-    for (int first = 0; first < rows; first += lanes) {
-        const T* p = src + first * stride;
-        std::ptrdiff_t step = stride;
-        T copy[lanes * W];
-        if (rows - first < lanes || end - (p + (lanes - 1) * stride) < W) {
-            for (int r = 0; r < lanes; ++r) {
-                const T* const row = p + (r < rows - first ? r : rows - first - 1) * stride;
-                if (end - row >= W)
-                    std::memcpy(copy + r * W, row, W * sizeof(T));
-                else
-                    for (int j = 0; row + j < end; ++j) copy[r * W + j] = row[j];
-            }
-            p = copy;
-            step = W;
-        }
-        native<T> v[W];
-        for (int i = 0; i < W; ++i)
-            for (int r = i; r < lanes; r += W)
-                std::memcpy(reinterpret_cast<T*>(&v[i]) + (r - i), p + r * step, W * sizeof(T));
-        transpose<W>(v);
-        for (int j = 0; j < W; ++j)
-            if (j < columns) std::memcpy(dst + j * pitch + first, &v[j], sizeof v[j]);
+        for (int i = 0; i < W; ++i) v[i] = w[i];
     }
 }
-// The way back. Rows are written in order, W numbers each up to `end`: what a row of fewer columns writes
-// beyond itself, the next one overwrites.
-template <int W, class T>
-FUSEDLOSS_SHARED void columns_to_rows(const T* src, std::ptrdiff_t pitch, int columns, int rows, T* dst,
-                                      std::ptrdiff_t stride, const T* end) {
-    constexpr int lanes = native_lanes<T>;
-    for (int first = 0; first < rows; first += lanes) {
-        native<T> v[W];
-        for (int j = 0; j < W; ++j)
-            std::memcpy(&v[j], src + (j < columns ? j : 0) * pitch + first, sizeof v[j]);
-        transpose<W>(v);
-        T* p = dst + first * stride;
-        const auto row = [](const native<T>* v, int r) {
-            return reinterpret_cast<const T*>(v + r % W) + (r - r % W);
-        };
-        if (rows - first >= lanes && end - (p + (lanes - 1) * stride) >= W) {
-            for (int r = 0; r < lanes; ++r) std::memcpy(p + r * stride, row(v, r), W * sizeof(T));
-            continue;
+
+// Between rows and columns numbers go in pieces of 16 bytes, the halves of which one instruction interleaves.
+template <class T>
+inline constexpr int piece = 16 / int(sizeof(T));
+
+// A piece of as many rows as a vector has lanes; those after the last repeat it.
+template <class T>
+FUSEDLOSS_SHARED void copy_rows(const T* src, std::ptrdiff_t stride, int rows, T* copy) {
+    for (int r = 0; r < native_lanes<T>; ++r)
+        std::memcpy(copy + r * piece<T>, src + (r < rows ? r : rows - 1) * stride, piece<T> * sizeof(T));
+}
+// Rows of at least a piece, `stride` apart, into columns `Pitch` apart: column j has number j of every row,
+// and the lanes after the last row repeat it. The last piece ends with the row, whatever of it the one before
+// has done already.
+template <int Pitch, class T>
+FUSEDLOSS_SHARED void rows_to_columns(const T* src, std::ptrdiff_t stride, int rows, int columns, T* dst) {
+    constexpr int lanes = native_lanes<T>, n = piece<T>;
+    for (int at = 0;; at = at + 2 * n <= columns ? at + n : columns - n) {
+        const T* p = src + at;
+        T* to = dst + at * Pitch;
+        for (int first = 0; first < rows; first += lanes, p += lanes * stride, to += lanes) {
+            T copy[lanes * n];
+            native<T> v[n];
+            if (rows - first < lanes) copy_rows(p, stride, rows - first, copy);
+            const bool whole = rows - first >= lanes;
+            const T* const from = whole ? p : copy;
+            const std::ptrdiff_t step = whole ? stride : n;
+            for (int i = 0; i < n; ++i) v[i] = native_gather(from + i * step, n * step);
+            transpose<n>(v);
+            for (int j = 0; j < n; ++j) std::memcpy(to + j * Pitch, &v[j], sizeof v[j]);
         }
-        native<T> copy[W];
-        std::memcpy(copy, v, sizeof v);
-        for (int r = 0; r < lanes && r < rows - first; ++r, p += stride) {
-            const T* const from = row(copy, r);
-            if (end - p >= W)
-                std::memcpy(p, from, W * sizeof(T));
-            else
-                for (int j = 0; p + j < end; ++j) p[j] = from[j];
+        if (at + n == columns) break;
+    }
+}
+// The way back: from(first row) gives a function of the column, in packs of rows.
+template <class T, class From>
+FUSEDLOSS_INLINE void columns_to_rows(From from, int rows, int columns, T* dst, std::ptrdiff_t stride) {
+    constexpr int lanes = native_lanes<T>, n = piece<T>;
+    for (int first = 0; first < rows; first += pack<T>::lanes) {
+        const auto column = from(first);
+        for (int at = 0;; at = at + 2 * n <= columns ? at + n : columns - n) {
+            pack<T> c[n];
+            for (int j = 0; j < n; ++j) c[j] = column(at + j);
+            for (int part = 0; part < pack<T>::parts; ++part) {
+                native<T> v[n];
+                for (int j = 0; j < n; ++j) v[j] = c[j].part[part];
+                transpose<n>(v);
+                const int row = first + part * lanes, left = rows - row;
+                T* const to = dst + row * stride + at;
+                if (left >= lanes) {
+                    for (int i = 0; i < n; ++i) native_scatter(to + i * stride, n * stride, v[i]);
+                } else {
+                    T copy[lanes * n];
+                    for (int i = 0; i < n; ++i) native_scatter(copy + i * n, n * n, v[i]);
+                    for (int r = 0; r < left; ++r) std::memcpy(to + r * stride, copy + r * n, n * sizeof(T));
+                }
+            }
+            if (at + n == columns) break;
         }
     }
 }
