@@ -63,7 +63,7 @@ FUSEDLOSS_SHARED void to_rows(const From& from, int begin, int n, int classes, C
         }
 }
 
-// A panel as scatter_columns takes it: a function of the first row and the column, in packs of rows, so that
+// A panel as scatter_panel takes it: a function of the first row and the column, in packs of rows, so that
 // numbers may be made on their way to the caller; or all of them in memory.
 template <class C>
 struct panel_in_memory {
@@ -117,8 +117,8 @@ FUSEDLOSS_SHARED void gather_columns(const row_frame& job, const class_array& a,
         for (int r = n; r % row_unit != 0; ++r) panel[j * panel_rows + r] = panel[j * panel_rows + n - 1];
 }
 template <class C, class Panel>
-FUSEDLOSS_SHARED void scatter_columns(const row_frame& job, const class_array& a, std::int64_t begin, int n,
-                                      const Panel& panel) {
+FUSEDLOSS_SHARED void scatter_panel(const row_frame& job, const class_array& a, std::int64_t begin, int n,
+                                    const Panel& panel) {
     const int classes = int(job.classes), size = item_size(a.rows.type), each = rows_staged(classes);
     const bool same = a.rows.type == dtype_of<C>;
     const auto put = [&](char* p, std::int64_t stride, int offset, int run) {
@@ -148,6 +148,11 @@ FUSEDLOSS_SHARED void scatter_columns(const row_frame& job, const class_array& a
         }
     };
     for_each_run(job.dims, job.shape, a.rows, begin, n, put);
+}
+template <class C>
+FUSEDLOSS_INLINE void scatter_columns(const row_frame& job, const class_array& a, std::int64_t begin, int n,
+                                      const C* panel) {
+    scatter_panel<C>(job, a, begin, n, panel_in_memory<C>{panel});
 }
 
 FUSEDLOSS_INLINE char* row_address(const row_frame& job, const class_array& a, std::int64_t row) {

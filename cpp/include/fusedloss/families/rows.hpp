@@ -294,7 +294,7 @@ inline sum process_rows(const rows_job& job, const row_entry& kernels, std::int6
             if (!out.rows.data) return;
             if (columns) {
                 scale_columns(panel, job.classes, n, factors);
-                scatter_columns<double>(job, out, at, n, panel_in_memory<double>{panel});
+                scatter_columns(job, out, at, n, panel);
             } else {
                 scale_row(panel, job.classes, factors[0]);
                 scatter_row(job, out, at, 0, job.classes, panel);

@@ -470,7 +470,7 @@ class softmax_driver {
             if (plan.detailed) {
                 detailed_pass<C, true>(job, plan, facts, s, k, e);
                 const auto emit = [&](const class_array& a, const double* panel) {
-                    if (panel) scatter_columns<double>(job, a, at, n, panel_in_memory<double>{panel});
+                    if (panel) scatter_columns(job, a, at, n, panel);
                 };
                 emit(job.grad[0], e.grad);
                 emit(job.grad[1], e.target_grad);
@@ -483,7 +483,7 @@ class softmax_driver {
                 else if (out && whole && !job.stream && aligned_for(out, size))
                     g.template write<false>(out, out_pitch);
                 else
-                    scatter_columns<C>(job, job.grad[0], at, n, g);
+                    scatter_panel<C>(job, job.grad[0], at, n, g);
             }
         }
         if (job.stream) stream_fence();
@@ -703,7 +703,7 @@ class softmax_driver {
                     add(unit, rest);
                     C* const largest = t + first + at;
                     top = *largest;
-                    if (max - max != 0) top = measured_exp(by.top, by).part[0][0];
+                    if (max - max != 0) top = measured_exp(by.top, pack<C>(0.0), by).part[0][0];
                     *largest = 0;
                     before.add_unit(t + first + unit);
                     total = before;

@@ -87,10 +87,10 @@ FUSEDLOSS_INLINE void measured_exp(const pack<C> (&d)[N], const pack<C> (&low)[N
 }
 
 template <class C>
-FUSEDLOSS_INLINE pack<C> measured_exp(pack<C> d, const measure<C>& by) {
-    const pack<C> each[1] = {d}, low[1] = {pack<C>(0.0)};
+FUSEDLOSS_INLINE pack<C> measured_exp(pack<C> d, pack<C> low, const measure<C>& by) {
+    const pack<C> one_d[1] = {d}, one_low[1] = {low};
     pack<C> t[1];
-    measured_exp(each, low, by, t);
+    measured_exp(one_d, one_low, by, t);
     return t[0];
 }
 
@@ -153,25 +153,28 @@ FUSEDLOSS_INLINE pack<double> largest_t(pack<double> top, pack<double> k) {
 
 // --- rows side by side ---
 
-// The running sum of packs: of floats in double, of doubles with what its additions round off.
+// The running sum of packs, with what its additions round off.
 template <class C>
 struct lane_sum {
-    pack<double> part[wide_parts<C>];
-    lane_sum() {
-        for (auto& p : part) p = 0.0;
-    }
+    pack<C> s = 0.0, e = 0.0;
     FUSEDLOSS_INLINE void add(pack<C> x) {
-        const widened<C> w(x);
-        for (int i = 0; i < wide_parts<C>; ++i) part[i] = part[i] + w.part[i];
-    }
-};
-template <>
-struct lane_sum<double> {
-    pack<double> s = 0.0, e = 0.0;
-    FUSEDLOSS_INLINE void add(pack<double> x) {
-        const pack<double> t = s + x, z = t - s;
+        const pack<C> t = s + x, z = t - s;
         e = e + ((s - (t - z)) + (x - z));
         s = t;
+    }
+};
+// The same where double will do for floats.
+template <class C>
+struct wide_lane_sum : lane_sum<C> {};
+template <>
+struct wide_lane_sum<float> {
+    pack<double> part[wide_parts<float>];
+    wide_lane_sum() {
+        for (pack<double>& p : part) p = 0.0;
+    }
+    FUSEDLOSS_INLINE void add(pack<float> x) {
+        const widened<float> w(x);
+        for (int i = 0; i < wide_parts<float>; ++i) part[i] = part[i] + w.part[i];
     }
 };
 
@@ -259,7 +262,7 @@ FUSEDLOSS_SHARED void forward_columns(const C* source, std::ptrdiff_t pitch, C* 
         const pack<C> label = load_rows<C>(labels + r);
         pack<C> score = zero, at_label = zero, at_max = zero, score_low = zero, max_low = zero;
         pack<C> index = zero, smaller = zero;
-        lane_sum<C> others;
+        wide_lane_sum<C> others;
         // Some classes from j on; returns the sum of t smaller than the largest.
         const auto take = [&](auto some, int j) {
             constexpr int n = decltype(some)::count;
