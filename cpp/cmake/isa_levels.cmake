@@ -1,5 +1,5 @@
 # THE list of ISA levels, and the only place where -march stands.
-# fusedloss_add_isa_levels(<target>): compiles src/kernels*.cpp once per level into <target>.
+# fusedloss_add_isa_levels(<target> <sources>...): compiles the sources once per level into <target>.
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
     set(fusedloss_levels v1 v3 v4)
@@ -29,9 +29,7 @@ endif()
 
 function(fusedloss_add_isa_levels target)
     foreach(level IN LISTS fusedloss_levels)
-        add_library(fusedloss_kernels_${level} OBJECT src/kernels.cpp src/kernels_overlap.cpp
-            src/kernels_similarity.cpp src/kernels_boxes.cpp
-            src/kernels_pairs.cpp)
+        add_library(fusedloss_kernels_${level} OBJECT ${ARGN})
         target_link_libraries(fusedloss_kernels_${level} PRIVATE fusedloss_build_flags)
         target_compile_options(fusedloss_kernels_${level} PRIVATE ${fusedloss_march_${level}} -fno-exceptions -fno-rtti)
         set_target_properties(fusedloss_kernels_${level} PROPERTIES POSITION_INDEPENDENT_CODE ON)

@@ -1,38 +1,52 @@
-// One kernel table per ISA level that this architecture has.
+// The kernels of every ISA level that this architecture has: one table per family and level, each compiled in
+// a translation unit of its own.
 #pragma once
 
 #include "fusedloss/core/boxes_job.hpp"
 #include "fusedloss/core/overlap_job.hpp"
 #include "fusedloss/core/pairs_job.hpp"
+#include "fusedloss/core/rows_job.hpp"
 #include "fusedloss/core/similarity_job.hpp"
 #include "fusedloss/simd/isa.hpp"
 
 namespace fusedloss {
 
+// THE list of families.
+// clang-format off
+#define FUSEDLOSS_FAMILIES(each, level) \
+    each(elementwise, level) \
+    each(softmax, level) \
+    each(rows, level) \
+    each(similarity, level) \
+    each(overlap, level) \
+    each(boxes, level) \
+    each(pairs, level)
+// clang-format on
+
+#define FUSEDLOSS_DECLARE_TABLE(family, level) extern const family##_table family##_##level;
 #if defined(__x86_64__)
-extern const kernel_table table_v1, table_v3, table_v4;
-extern const boxes_table boxes_v1, boxes_v3, boxes_v4;
-extern const similarity_table similarity_v1, similarity_v3, similarity_v4;
-extern const overlap_table overlap_v1, overlap_v3, overlap_v4;
-extern const pairs_table pairs_v1, pairs_v3, pairs_v4;
+FUSEDLOSS_FAMILIES(FUSEDLOSS_DECLARE_TABLE, v1)
+FUSEDLOSS_FAMILIES(FUSEDLOSS_DECLARE_TABLE, v3)
+FUSEDLOSS_FAMILIES(FUSEDLOSS_DECLARE_TABLE, v4)
 #elif defined(__aarch64__)
-extern const kernel_table table_neon;
-extern const boxes_table boxes_neon;
-extern const similarity_table similarity_neon;
-extern const overlap_table overlap_neon;
-extern const pairs_table pairs_neon;
+FUSEDLOSS_FAMILIES(FUSEDLOSS_DECLARE_TABLE, neon)
 #else
-extern const kernel_table table_generic;
-extern const boxes_table boxes_generic;
-extern const similarity_table similarity_generic;
-extern const overlap_table overlap_generic;
-extern const pairs_table pairs_generic;
+FUSEDLOSS_FAMILIES(FUSEDLOSS_DECLARE_TABLE, generic)
 #endif
+#undef FUSEDLOSS_DECLARE_TABLE
 
 // The name of a family's table in the translation unit of one level.
 #define FUSEDLOSS_TABLE(family) FUSEDLOSS_CONCAT3(family##_, FUSEDLOSS_ISA, )
 
 namespace runtime {
+
+// Everything one ISA level offers.
+struct kernel_table {
+    const char* isa;
+#define FUSEDLOSS_TABLE_MEMBER(family, level) const family##_table* family;
+    FUSEDLOSS_FAMILIES(FUSEDLOSS_TABLE_MEMBER, )
+#undef FUSEDLOSS_TABLE_MEMBER
+};
 
 // Of the level in use.
 const kernel_table& active();

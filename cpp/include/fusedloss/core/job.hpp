@@ -88,40 +88,12 @@ struct kernel_entry {
     block_kernel run[kernel_arithmetics][kernel_output_sets];
 };
 
-// Rows of class scores: rows_job.hpp.
-struct rows_job;
-struct similarity_table;
-struct overlap_table;
-struct boxes_table;
-struct row_entry;
-struct softmax_entry;
-struct phi_block;
-struct label_report;
-struct pairs_table;
-
-// Everything one ISA level offers.
-struct kernel_table {
-    const char* isa;
-    const kernel_entry* elementwise;
-    sum (*elementwise_float)(const elementwise_job&, block_kernel, std::int64_t begin, std::int64_t end);
-    sum (*elementwise_double)(const elementwise_job&, block_kernel, std::int64_t begin, std::int64_t end);
+// What one ISA level offers this family.
+struct elementwise_table {
+    const kernel_entry* losses;
+    sum (*process_float)(const elementwise_job&, block_kernel, std::int64_t begin, std::int64_t end);
+    sum (*process_double)(const elementwise_job&, block_kernel, std::int64_t begin, std::int64_t end);
     weight_sum (*weights)(const elementwise_job&, std::int64_t begin, std::int64_t end);
-    const softmax_entry* softmax;
-    const row_entry* rows;
-    // Bytes of scratch, aligned to 64, that a call of process needs.
-    std::size_t (*softmax_workspace)(const rows_job&);
-    std::size_t (*rows_workspace)(const rows_job&);
-    sum (*softmax_float)(const rows_job&, void (*phi)(const void*, phi_block&, int), std::int64_t begin,
-                         std::int64_t end, void* workspace);
-    sum (*softmax_double)(const rows_job&, void (*phi)(const void*, phi_block&, int), std::int64_t begin,
-                          std::int64_t end, void* workspace);
-    sum (*rows_process)(const rows_job&, const row_entry&, std::int64_t begin, std::int64_t end,
-                        void* workspace);
-    label_report (*labels)(const rows_job&, std::int64_t valid_labels, std::int64_t begin, std::int64_t end);
-    const similarity_table* similarity;
-    const overlap_table* overlap;
-    const boxes_table* boxes;
-    const pairs_table* pairs;
 };
 
 }  // namespace fusedloss

@@ -108,4 +108,19 @@ struct label_report {
         first_bad_weight;  // flat index of the first row weight that is negative or not finite, or -1
 };
 
+// What one ISA level offers this family: functions of log p_y, and everything else. A workspace is that many
+// bytes, aligned to 64, for a call of process.
+struct softmax_table {
+    const softmax_entry* losses;
+    std::size_t (*workspace)(const rows_job&);
+    sum (*process_float)(const rows_job&, phi_kernel, std::int64_t begin, std::int64_t end, void* workspace);
+    sum (*process_double)(const rows_job&, phi_kernel, std::int64_t begin, std::int64_t end, void* workspace);
+};
+struct rows_table {
+    const row_entry* losses;
+    std::size_t (*workspace)(const rows_job&);
+    sum (*process)(const rows_job&, const row_entry&, std::int64_t begin, std::int64_t end, void* workspace);
+    label_report (*labels)(const rows_job&, std::int64_t valid_labels, std::int64_t begin, std::int64_t end);
+};
+
 }  // namespace fusedloss
