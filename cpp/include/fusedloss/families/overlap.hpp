@@ -223,6 +223,10 @@ FUSEDLOSS_SHARED void softmax_focal_gradient(const S* p, const S* q, const S* t,
     }
 }
 
+// Scores are asked for this many positions before they are needed: planes of them follow each other at
+// distances that no cache guesses.
+constexpr int read_ahead = 256;
+
 // A panel of softmaxes, classes `pitch` apart in z and side by side in the panels p, q and, unless null, r
 // for the -log of p; the probability of one most probable class of each position in `top`.
 template <class S>
@@ -232,7 +236,10 @@ FUSEDLOSS_SHARED void softmaxes(const S* z, std::ptrdiff_t pitch, int classes, S
         const S* x = z + i;
         std::ptrdiff_t step = pitch;
         pack<S> max = load(x);
-        for (int j = 1; j < classes; ++j) max = fusedloss::max(max, load(x + j * step));
+        for (int j = 0; j < classes; ++j) {
+            __builtin_prefetch(x + j * step + read_ahead);
+            max = fusedloss::max(max, load(x + j * step));
+        }
         if (any(max == infinity)) {  // the limit of large scores
             for (int j = 0; j < classes; ++j) {
                 const pack<S> own = load(x + j * step);
@@ -381,16 +388,48 @@ FUSEDLOSS_INLINE std::int64_t panel_numbers(const overlap_job& job) {
 }
 constexpr int overlap_panels = 6;
 
-// The array itself where positions [begin, begin + n) of it are numbers of type S next to each other.
+// An array with a class axis on the way through the positions of a block.
 template <class S>
-FUSEDLOSS_INLINE S* in_place(const rows_job& job, const class_array& a, std::int64_t begin, int n) {
-    constexpr int size = sizeof(S);
-    const int last = job.dims - 1;
-    if (a.rows.type != dtype_of<S> || n % panel_rows != 0 || last < 0) return nullptr;
-    if (a.rows.stride[last] != size || begin % job.shape[last] + n > job.shape[last]) return nullptr;
-    char* const p = row_address(job, a, begin);
-    return aligned_for(p, size) && a.step % size == 0 ? reinterpret_cast<S*>(p) : nullptr;
-}
+class passage {
+  public:
+    class_array array;
+
+    // Of class j alone where classes come one after the other.
+    void start(const class_array& whole, std::int64_t j) {
+        array = whole;
+        array.rows.data = static_cast<char*>(array.rows.data) + j * array.step;
+        at_ = -1;
+    }
+    // Where positions [at, at + n) of the array are numbers of type S next to each other, whole panels of
+    // them; else null.
+    S* in_place(const rows_job& rows, std::int64_t at, int n) {
+        if (n % panel_rows != 0) return nullptr;
+        if (at != at_ || n > left_) find(rows, at);
+        if (n > left_) return nullptr;
+        S* const found = next_;
+        next_ += n;
+        at_ += n;
+        left_ -= n;
+        return found;
+    }
+    std::ptrdiff_t pitch() const { return array.step / std::ptrdiff_t(sizeof(S)); }
+
+  private:
+    void find(const rows_job& rows, std::int64_t at) {
+        constexpr int size = sizeof(S);
+        const int last = rows.dims - 1;
+        at_ = at;
+        left_ = 0;
+        if (array.rows.type != dtype_of<S> || last < 0 || array.rows.stride[last] != size) return;
+        char* const p = row_address(rows, array, at);
+        if (!aligned_for(p, size) || array.step % size != 0) return;
+        next_ = reinterpret_cast<S*>(p);
+        left_ = rows.shape[last] - at % rows.shape[last];
+    }
+
+    S* next_;
+    std::int64_t at_, left_;  // `left_` positions from `at_` stand at `next_`
+};
 
 // What a worker makes of a panel of positions: `count` classes from `first`, side by side or one.
 template <class S>
@@ -447,12 +486,12 @@ class overlap_worker {
         for_each_panel(begin, end, 0, [&](std::int64_t at, int n, int first, int count) {
             bool wanted = false;
             for (int k = 0; k < count; ++k) wanted = wanted || !excluded(slopes[first + k]);
-            const class_array to = class_of(job.grad[0], first);
-            S* const direct = in_place<S>(rows, to, at, n);
+            S* const direct = gradient.in_place(rows, at, n);
+            const class_array& to = gradient.array;
             const bool stream =
                 rows.stream && direct && aligned_for(direct, 64) && (count == 1 || to.step % 64 == 0);
             S* const out = direct && (stream || !rows.stream) ? direct : own_z;
-            const std::ptrdiff_t pitch = out == direct ? to.step / std::ptrdiff_t(sizeof(S)) : panel_rows;
+            const std::ptrdiff_t pitch = out == direct ? gradient.pitch() : panel_rows;
             if (wanted)
                 differentiate_panel(at, n, first, count, slopes + first, out, pitch, stream);
             else
@@ -478,16 +517,16 @@ class overlap_worker {
         const bool all = side_by_side(job);
         const std::int64_t step = all ? panel_rows : plane_chunk<S>;
         const int classes = int(rows.classes);
-        for (int j = all ? 0 : first; j < classes; j += all ? classes : 1)
+        for (int j = all ? 0 : first; j < classes; j += all ? classes : 1) {
+            scores.start(job.in[0], j);
+            if (job.mask.rows.data) target.start(job.mask, j);
+            if (job.position_weight.rows.data) weight.start(job.position_weight, j);
+            if (job.grad[0].rows.data) gradient.start(job.grad[0], j);
             for (std::int64_t at = begin; at < end; at += step)
                 f(at, int(end - at < step ? end - at : step), j, all ? classes : 1);
+        }
     }
 
-    // Where classes come one after the other, class j of an array is an array.
-    class_array class_of(class_array a, int j) const {
-        if (!side_by_side(job)) a.rows.data = static_cast<char*>(a.rows.data) + j * a.step;
-        return a;
-    }
     class_panel<S> panel_of(int k) const {
         return {p + k * panel_rows, q + k * panel_rows, t + k * t_pitch, w ? w + k * panel_rows : nullptr,
                 positions};
@@ -520,8 +559,13 @@ class overlap_worker {
     }
 
     void read_labels(std::int64_t at, int n, int first, int count) {
-        gather_values(rows, rows.label, at, n, label);
-        for (int i = n; i < positions; ++i) label[i] = S(-1);
+        if (at < label_begin || at + n > label_end) {
+            label_begin = at;
+            label_end = rows.count - at < plane_chunk<S> ? rows.count : at + plane_chunk<S>;
+            gather_values(rows, rows.label, at, int(label_end - at), labels);
+            for (int i = 0; i < panel_rows; ++i) labels[label_end - at + i] = S(-1);
+        }
+        label = labels + (at - label_begin);
         const pack<S> one(1.0), zero(0.0);
         for (int k = 0; k < count; ++k) {
             const pack<S> own = double(rows.classes == 1 ? 1 : first + k);
@@ -533,12 +577,11 @@ class overlap_worker {
         t = own_t;
         t_pitch = panel_rows;
     }
-    void read_mask(std::int64_t at, int n, int first, int count) {
-        const class_array a = class_of(job.mask, first);
-        t = in_place<S>(rows, a, at, n);
-        t_pitch = a.step / std::ptrdiff_t(sizeof(S));
+    void read_mask(std::int64_t at, int n, int count) {
+        t = target.in_place(rows, at, n);
+        t_pitch = target.pitch();
         if (t) return;
-        gather(a, at, n, count, own_t);
+        gather(target.array, at, n, count, own_t);
         t = own_t;
         t_pitch = panel_rows;
     }
@@ -558,49 +601,48 @@ class overlap_worker {
         w = nullptr;
         if (!ignoring && !job.position_weight.rows.data && !job.label_weight) return;
         w = own_w;
-        if (job.position_weight.rows.data) gather(class_of(job.position_weight, first), at, n, count, own_w);
+        if (job.position_weight.rows.data) gather(weight.array, at, n, count, own_w);
         const S ignored = S(rows.ignore_index);
         for (int k = 0; k < count; ++k)
             for (int i = 0; i < positions; ++i) {
-                S &own = own_w[k * panel_rows + i], &target = own_t[k * panel_rows + i];
+                S &own = own_w[k * panel_rows + i], &wanted = own_t[k * panel_rows + i];
                 if (!job.position_weight.rows.data) own = S(1);
-                if (!rows.label.data) target = t[k * t_pitch + i];
-                const bool skipped = ignoring && (rows.label.data ? label[i] : target) == ignored;
+                if (!rows.label.data) wanted = t[k * t_pitch + i];
+                const bool skipped = ignoring && (rows.label.data ? label[i] : wanted) == ignored;
                 if (skipped && counted) counted[first + k].count -= 1.0;
                 if (skipped || i >= n)
-                    own = target = S(0);
+                    own = wanted = S(0);
                 else if (job.label_weight)
                     own *= S(job.label_weight[std::int64_t(label[i]) * rows.classes + first + k]);
             }
         t = own_t;
         t_pitch = panel_rows;
     }
-    void prepare(std::int64_t at, int n, int first, int count, bool gradient) {
+    void prepare(std::int64_t at, int n, int first, int count, bool backward) {
         positions = whole_panels(n);
-        const class_array scores = class_of(job.in[0], first);
-        const S* z = in_place<S>(rows, scores, at, n);
-        std::ptrdiff_t pitch = scores.step / std::ptrdiff_t(sizeof(S));
+        const S* z = scores.in_place(rows, at, n);
+        std::ptrdiff_t pitch = scores.pitch();
         if (!z) {
-            gather(scores, at, n, count, own_z);
+            gather(scores.array, at, n, count, own_z);
             z = own_z;
             pitch = panel_rows;
         }
         if (rows.label.data)
             read_labels(at, n, first, count);
         else
-            read_mask(at, n, first, count);
+            read_mask(at, n, count);
         read_weights(at, n, first, count);
         const bool pixel = job.pixel;
         switch (job.activation) {
             case overlap_activation::none: given_probabilities(z, p, q, positions); break;
             case overlap_activation::sigmoid:
-                if (pixel) sigmoid_focal(z, t, job.gamma, gradient ? nullptr : r, r, positions);
+                if (pixel) sigmoid_focal(z, t, job.gamma, backward ? nullptr : r, r, positions);
                 sigmoids(z, p, q, positions);
                 break;
             case overlap_activation::softmax:
                 softmaxes(z, pitch, count, p, q, pixel ? r : static_cast<S*>(nullptr), top);
-                if (pixel && gradient) softmax_focal_gradient(p, q, t, t_pitch, job.gamma, count, r);
-                if (pixel && !gradient) softmax_focal_loss(q, t, t_pitch, job.gamma, count, r);
+                if (pixel && backward) softmax_focal_gradient(p, q, t, t_pitch, job.gamma, count, r);
+                if (pixel && !backward) softmax_focal_loss(q, t, t_pitch, job.gamma, count, r);
                 break;
         }
         if (n < positions) {
@@ -665,7 +707,10 @@ class overlap_worker {
     class_totals* counted = nullptr;
     std::ptrdiff_t t_pitch;
     int positions;  // of the panel, whole panels
-    alignas(64) S label[chunk_bytes / sizeof(S)], top[panel_rows];
+    passage<S> scores, target, weight, gradient;
+    const S* label;  // of the panel
+    std::int64_t label_begin = 0, label_end = 0;
+    alignas(64) S labels[plane_chunk<S> + panel_rows], top[panel_rows];
 };
 
 // Bytes of scratch, aligned to 64, for add_overlap and differentiate_overlap.
