@@ -559,9 +559,11 @@ class overlap_worker {
     }
 
     void read_labels(std::int64_t at, int n, int first, int count) {
-        if (at < label_begin || at + n > label_end) {
+        const bool last = n < positions;  // the lanes after it are those of no label
+        if (at < label_begin || at + n > label_end || last) {
+            const std::int64_t most = rows.count - at < plane_chunk<S> ? rows.count - at : plane_chunk<S>;
             label_begin = at;
-            label_end = rows.count - at < plane_chunk<S> ? rows.count : at + plane_chunk<S>;
+            label_end = at + (last ? n : most);
             gather_values(rows, rows.label, at, int(label_end - at), labels);
             for (int i = 0; i < panel_rows; ++i) labels[label_end - at + i] = S(-1);
         }
