@@ -60,6 +60,7 @@ py::list losses() {
         const rt::overlap_loss_info& info = rt::overlap_loss_at(i);
         py::dict d = describe(i, info.name, info.inputs, info.params, 1, false);
         d["shape"] = "overlap";
+        d["grouped"] = info.traits.grouped;
         d["arrays"] = 1;
         all.append(d);
     }

@@ -17,6 +17,8 @@ from ._config import set_isa as set_isa
 from ._config import set_num_threads as set_num_threads
 from ._config import show_config as show_config
 from ._loss import Loss as Loss
+from ._mask_metrics import mask_dice as mask_dice
+from ._mask_metrics import mask_iou as mask_iou
 from ._metrics import Metric as Metric
 from ._metrics import accuracy as accuracy
 from ._metrics import expected_calibration_error as expected_calibration_error

@@ -211,10 +211,14 @@ class OverlapKernel(Kernel):
     entry per class, `position_weight` multiplies the terms of every sum, and `cost` is a matrix by label and class.
     """
 
-    __slots__ = ()
+    __slots__ = ("grouped",)
 
     run = staticmethod(_core.overlap)
     array_options = ("target", "weight", "position_weight", "cost")
+
+    def __init__(self, info: Mapping[str, Any]) -> None:
+        super().__init__(info)
+        self.grouped: bool = info["grouped"]  # one value for all classes of an image
 
     def __call__(
         self,

@@ -41,7 +41,7 @@ class MetricSums(NamedTuple):
 
 
 class Metric(Documented[Any]):
-    """A metric of class scores: the ratio of two numbers that follow from sums over the rows.
+    """A metric of class scores or masks: the ratio of two numbers that follow from sums over the rows.
 
     Calling it gives the value. `Evaluation` and `evaluate` take metrics as well as losses.
 
@@ -65,15 +65,16 @@ class Metric(Documented[Any]):
     registry: ClassVar[dict[str, Metric]] = {}
     per_call: ClassVar[tuple[str, ...]] = ("sample_weight", "n_threads")
     around: ClassVar[tuple[str, ...]] = ("sample_weight", "n_threads")
-    family = "rows"
 
     def __init__(
         self,
         function: Callable[..., MetricSums],
         ratio: Callable[[Sequence[ExactSum]], tuple[ExactSum, ExactSum]],
         aliases: Sequence[str],
+        family: str,
     ) -> None:
         super().__init__(function, aliases=aliases)
+        self.family = family
         self._signature = self._signature.replace(return_annotation="float")
         self._ratio = ratio
 
@@ -127,12 +128,14 @@ def metrics(query: str | None = None) -> list[Metric]:
     return search(Metric.registry.values(), query)
 
 
-def _metric(
-    ratio: Callable[[Sequence[ExactSum]], tuple[ExactSum, ExactSum]], *aliases: str
+def metric(
+    ratio: Callable[[Sequence[ExactSum]], tuple[ExactSum, ExactSum]], *aliases: str, family: str = "rows"
 ) -> Callable[[Callable[..., MetricSums]], Metric]:
+    """Decorate a function that gives the sums over a chunk."""
+
     def decorate(function: Callable[..., MetricSums]) -> Metric:
-        metric = Metric.registry[function.__name__] = Metric(function, ratio, aliases)
-        return metric
+        own = Metric.registry[function.__name__] = Metric(function, ratio, aliases, family)
+        return own
 
     return decorate
 
@@ -190,7 +193,7 @@ def _first_by_second(sums: Sequence[ExactSum]) -> tuple[ExactSum, ExactSum]:
     return sums[0], sums[1]
 
 
-@_metric(_first_by_second, "top-1 accuracy", "classification accuracy")
+@metric(_first_by_second, "top-1 accuracy", "classification accuracy")
 def accuracy(
     input: ArrayLike,
     target: ArrayLike,
@@ -221,7 +224,7 @@ def _gaps_by_weight(sums: Sequence[ExactSum]) -> tuple[ExactSum, ExactSum]:
     return ExactSum(sum(abs(gap.finite) for gap in gaps), sum(gap.special for gap in gaps)), weight
 
 
-@_metric(_gaps_by_weight, "ECE", "calibration error", "confidence calibration")
+@metric(_gaps_by_weight, "ECE", "calibration error", "confidence calibration")
 def expected_calibration_error(
     input: ArrayLike,
     target: ArrayLike,

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._config import get_num_threads, thread_count
+from ._core_kernels import OverlapKernel
 from ._documented import Documented
 from ._exact import ExactSum
 from ._loss import Loss
@@ -322,12 +323,27 @@ def _check_axes(loss: Scorer, arrays: list[Source], weights: list[Source]) -> No
             lacks = "a row of boxes" if loss.family == "boxes" else "an axis of classes"
             classes = f"without {lacks}" if axis is None else f"and its classes along axis {axis}"
             raise ValueError(f"evaluate: {scores.label} has shape {scores.shape} {classes}; rows are the first axis")
+        if loss.family == "overlap":
+            _check_images(loss, scores, weights)
+            return
         shared = loss._probe[0].arrays if isinstance(loss, Loss) else 1
         alike = [*((array, 0) for array in arrays[:shared]), *((weight, 1) for weight in weights)]
     for column, fewer in alike:
         if column.shape and len(column.shape) != len(alike[0][0].shape) - fewer:
             first = alike[0][0]
             raise ValueError(f"evaluate: {column.label} has shape {column.shape}, {first.label} has {first.shape}")
+
+
+def _check_images(loss: Scorer, scores: Source, weights: list[Source]) -> None:
+    """Losses of masks have a value for each image, or for each of its classes."""
+    if loss.params.get("batch"):
+        raise ValueError(f"evaluate: {loss.name} with batch=True is no mean over images; metrics of masks add them up")
+    kernel = loss._probe[0] if isinstance(loss, Loss) else None
+    by_class = isinstance(kernel, OverlapKernel) and not kernel.grouped
+    for weight in weights:
+        if weight.shape and len(weight.shape) != 1 + by_class:
+            expected = "one weight per image and class" if by_class else "one weight per image"
+            raise ValueError(f"evaluate: {weight.label} has shape {weight.shape}, expected {expected}")
 
 
 @contextmanager

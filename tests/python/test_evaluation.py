@@ -390,7 +390,12 @@ class TestMetrics:
                 metric.bind(bins=bins)
 
     def test_listed(self):
-        assert [metric.name for metric in fl.metrics()] == ["accuracy", "expected_calibration_error"]
+        assert [metric.name for metric in fl.metrics()] == [
+            "accuracy",
+            "expected_calibration_error",
+            "mask_dice",
+            "mask_iou",
+        ]
         assert fl.metrics("ECE") == [fl.expected_calibration_error]
 
 

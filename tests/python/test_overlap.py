@@ -336,3 +336,82 @@ class TestBadInput:
     def test_nothing_but_background(self):
         with pytest.raises(ValueError, match="without any classes but the background"):
             fl.dice_loss(self.z[:, :1], self.y.clip(0, 1), include_background=False)
+
+
+def confusion_iou(predicted, target, classes, kept):
+    both, either = np.zeros(classes), np.zeros(classes)
+    for c in range(classes):
+        both[c] = ((predicted == c) & (target == c) & kept).sum()
+        either[c] = (((predicted == c) | (target == c)) & kept).sum()
+    return both, either
+
+
+class TestEvaluation:
+    """Stored masks, scored in chunks."""
+
+    shape = (23, 4, 6, 5)
+
+    @pytest.fixture
+    def stored(self, tmp_path):
+        generator = np.random.default_rng(8)
+        z = scores(generator, self.shape).astype(np.float32)
+        y = labels(generator, self.shape).astype(np.uint8)
+        y[generator.random(y.shape) < 0.1] = 255
+        np.save(tmp_path / "scores.npy", z)
+        np.save(tmp_path / "labels.npy", y)
+        np.save(tmp_path / "found.npy", z.argmax(1).astype(np.int16))
+        return tmp_path, z, y
+
+    def test_losses_of_stored_scores(self, stored):
+        folder, z, y = stored
+        chosen = [fl.dice_loss, fl.generalized_dice_loss, fl.lovasz_softmax_loss]
+        scores = fl.evaluate(chosen, folder / "scores.npy", folder / "labels.npy", ignore_index=255, chunk_rows=4)
+        for loss in chosen:
+            assert scores[loss.name] == pytest.approx(loss(z, y, ignore_index=255), rel=1e-12)
+
+    @pytest.mark.parametrize("per_image", [False, True])
+    @pytest.mark.parametrize("metric", [fl.mask_iou, fl.mask_dice], ids=lambda metric: metric.name)
+    def test_metrics_of_stored_masks(self, stored, metric, per_image):
+        folder, z, y = stored
+        found, kept = z.argmax(1), y != 255
+        groups = [slice(n, n + 1) for n in range(len(z))] if per_image else [slice(None)]
+        ratios = []
+        for group in groups:
+            both, either = confusion_iou(found[group], y[group], 4, kept[group])
+            above, below = (2 * both, both + either) if metric is fl.mask_dice else (both, either)
+            ratios += list((above / np.where(either, below, 1))[either > 0])
+        options = {"ignore_index": 255, "per_image": per_image}
+        assert metric(z, y, **options) == pytest.approx(np.mean(ratios), rel=1e-12)
+        labelled = {**options, "classes": 4}
+        for name, more in (("scores", options), ("found", labelled)):
+            states = set()
+            for rows in (1, 4, 23):
+                values = fl.evaluate(metric, folder / f"{name}.npy", folder / "labels.npy", chunk_rows=rows, **more)
+                states.add(values.value)
+            assert states == {metric(z, y, **options)}, name
+
+    def test_metrics_of_masks(self):
+        generator = np.random.default_rng(9)
+        z, m = scores(generator, self.shape), generator.random(self.shape) < 0.4
+        both, either = ((z > 0) & m).sum((0, 2, 3)), ((z > 0) | m).sum((0, 2, 3))
+        assert fl.mask_iou(z, m, activation="sigmoid") == pytest.approx((both / either).mean(), rel=1e-12)
+        p = 1 / (1 + np.exp(-z))
+        assert fl.mask_iou(p, m, activation="none") == fl.mask_iou(z, m, activation="sigmoid")
+        last = np.moveaxis(z, 1, -1), np.moveaxis(m, 1, -1)
+        assert fl.mask_iou(*last, activation="sigmoid", axis=-1) == fl.mask_iou(z, m, activation="sigmoid")
+        half = np.arange(len(z)) < 11
+        weighted = fl.mask_iou(z, m, activation="sigmoid", sample_weight=half)
+        assert weighted == fl.mask_iou(z[:11], m[:11], activation="sigmoid")
+        assert np.isnan(fl.mask_iou(z[:0], m[:0], activation="sigmoid"))
+
+    def test_what_has_no_mean_over_images_is_refused(self, stored):
+        folder, _, y = stored
+        paths = folder / "scores.npy", folder / "labels.npy"
+        with pytest.raises(ValueError, match="dice_loss with batch=True is no mean over images"):
+            fl.evaluate(fl.dice_loss, *paths, batch=True)
+        with pytest.raises(ValueError, match="expected one weight per image and class"):
+            fl.evaluate(fl.dice_loss, *paths, sample_weight=np.ones(len(y)))
+        with pytest.raises(ValueError, match="classes must say how many"):
+            fl.mask_iou(y, y)
+        with pytest.raises(IndexError, match=r"mask_iou: target\[0, 0, 0\] = 9 is not in \[0, 4\)"):
+            fl.mask_iou(np.zeros(self.shape), np.full((23, 6, 5), 9))
