@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,7 +39,7 @@ def _hard_masks(
     if scores.dtype.kind in "iu" and scores.shape == truth.shape:
         if classes is None:
             raise ValueError(f"{name}: input and target are class indices: classes must say how many classes there are")
-        found = scores.reshape(len(scores), 1, -1)
+        found = scores.reshape(len(scores), 1, math.prod(scores.shape[1:]))
         kept = np.ones(found.shape, bool) if ignore_index is None else truth.reshape(found.shape) != ignore_index
         _refuse_labels(name, "input", scores, classes, kept.reshape(scores.shape))
         predicted = found == np.arange(classes).reshape(1, -1, 1)
@@ -51,7 +52,7 @@ def _hard_masks(
         if truth.ndim == scores.ndim:
             truth = np.moveaxis(truth, place, 1)
         scores = np.moveaxis(scores, place, 1)
-        scores = scores.reshape(*scores.shape[:2], -1)
+        scores = scores.reshape(*scores.shape[:2], math.prod(scores.shape[2:]))
         classes = scores.shape[1]
         if activation == "softmax":
             predicted = scores.argmax(1)[:, None] == np.arange(classes).reshape(1, -1, 1)
@@ -66,7 +67,7 @@ def _hard_masks(
     kept = np.ones(truth.shape, bool) if ignore_index is None else truth != ignore_index
     _refuse_labels(name, "target", truth, max(classes, 2), kept)
     labels = np.arange(classes) if classes > 1 else np.ones(1, int)
-    wide = truth.reshape(len(truth), 1, -1)
+    wide = truth.reshape(len(truth), 1, predicted.shape[2])
     return predicted, wide == labels.reshape(1, -1, 1), kept.reshape(wide.shape)
 
 
