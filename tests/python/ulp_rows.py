@@ -19,10 +19,9 @@ BARS = {
 # Formulas of a whole row are computed in double, whatever the dtype: a float64 result carries the rounding of a few
 # steps; and so do functions of a log-probability other than the cross entropy.
 STEPS = 8.0
-# Scores that are multiplied or moved first: the exponential multiplies that rounding by its own size. And the sum of
-# all target probabilities but one.
-STEEP_OR_LONG = {"ldam_loss", "logit_adjusted_cross_entropy", "cross_entropy"}
-STEEP = {"generalized_cross_entropy"}
+# What multiplies that rounding: scores that are scaled first; powers of ratios of probabilities; and powers of
+# probabilities so small that only their logarithms are precise.
+AMPLIFIED = {"ldam_loss": 2, "alpha_divergence": 2, "generalized_cross_entropy": 32}
 
 # How many classes, and how many tenths of the rows have so many.
 CLASSES = ((1, 2), (2, 8), (3, 10), (10, 3), (65, 1))
@@ -51,7 +50,7 @@ def bars_of(case: RowCase) -> dict[str, dict[str, float]]:
     """The bars of a case."""
     if case.loss == "cross_entropy" and case.indexed and "softcap" not in case.params:
         return BARS
-    steps = 16 * STEPS if case.loss in STEEP else 4 * STEPS if case.loss in STEEP_OR_LONG else STEPS
+    steps = STEPS * AMPLIFIED.get(case.loss, 1)
     return {kind: {**bar, "float64": steps} for kind, bar in BARS.items()}
 
 

@@ -203,7 +203,8 @@ FUSEDLOSS_INLINE void eval(const power_divergence& d, Row& row) {
     const T leaders = row.sum([&](auto j) { return select(row.get(0, j) == largest, one, zero); });
     // s_j / s, or s_j; shares are equal where s is 0, and among the infinite terms.
     const auto pull = [&](auto j) {
-        if (!renyi) return exp_parts(row.get(0, j), row.get(1, j));
+        if (!renyi)
+            return select(row.get(0, j) > T(709.79), infinity, exp_parts(row.get(0, j), row.get(1, j)));
         return select(unbounded, select(row.get(0, j) == largest, one / leaders, zero), term(j) / total);
     };
     for (int k = 0; k < 2; ++k) {

@@ -50,10 +50,11 @@ template <class Row>
 FUSEDLOSS_INLINE void eval(const brier& b, Row& row) {
     using T = typename Row::number;
     const auto s = softmax_of(row, 0);
-    // p - q without cancellation at the largest score.
+    // p - q without cancellation where p is nearly 1.
     const auto residual = [&](auto j) {
         const T q = row.target(j);
-        return select(row.in(0, j) == s.max, (1.0 - q) - s.one_minus_prob(row, j), s.prob(row, j) - q);
+        const auto dominant = (row.in(0, j) == s.max) & (s.others < T(1.0));
+        return select(dominant, (1.0 - q) - s.one_minus_prob(row, j), s.prob(row, j) - q);
     };
     row.value(row.sum([&](auto j) {
         const T d = residual(j);

@@ -71,10 +71,11 @@ FUSEDLOSS_INLINE void eval(const ranked_probability_score&, Row& row) {
     const auto model = distribution_of(row, 0, distribution_form::logits);
     row.for_each([&](auto j) {
         const T p = model.prob(row, j);
-        row.put(0, j,
-                labelled ? p
-                         : select(model.at_top(row, j), (1.0 - row.in(1, j)) - model.rest(row, j, p),
-                                  p - row.in(1, j)));
+        // p - q, without cancellation where p is nearly 1.
+        const auto dominant = model.at_top(row, j) & (p > T(0.5));
+        row.put(
+            0, j,
+            labelled ? p : select(dominant, (1.0 - row.in(1, j)) - model.rest(row, j, p), p - row.in(1, j)));
         row.put(1, j, p);
     });
     row.prefix_sum(0);
