@@ -1,5 +1,6 @@
 // Compiled once per ISA level and nothing else: the kernels of losses of paired vectors.
 #include "fusedloss/families/pairs.hpp"
+#include "fusedloss/families/score_pairs.hpp"
 #include "fusedloss/losses.hpp"
 #include "tables.hpp"
 
@@ -22,6 +23,7 @@ constexpr pairs_table FUSEDLOSS_TABLE(pairs) = {
     pairs_workspace,
     process_pairs,
     pull_together,
+    compare_scores,
 };
 
 }  // namespace fusedloss

@@ -1,4 +1,6 @@
 // Prepares jobs on rows of paired vectors and runs them over threads. Compiled for the baseline.
+#include <cstring>
+
 #include "fusedloss/core/row_blocks.hpp"
 #include "fusedloss/core/views.hpp"
 #include "fusedloss/families/row_staging.hpp"
@@ -75,6 +77,27 @@ void scatter_pull(const pairs_job& job, std::int64_t rows, const class_array& ou
         const std::int64_t first = k > 0 ? begin[k - 1] : 0;
         table.pull_together(job, order + first, begin[k] - first, k, out);
     });
+}
+
+// Blocks of the positive scores, their number being independent of the threads, have sums of their own.
+double run_score_pairs(const score_pairs& s, std::int64_t positives, double* negative_grad, int threads) {
+    constexpr int most = 16;
+    const int blocks = positives < most ? int(positives) : most;
+    const scratch memory(negative_grad ? std::size_t(blocks * s.negatives) * sizeof(double) : 0);
+    double* const grads = reinterpret_cast<double*>(memory.data());
+    if (negative_grad) std::memset(grads, 0, std::size_t(blocks * s.negatives) * sizeof(double));
+    double partial[most];
+    parallel_for(blocks, positives * s.negatives < serial_below ? 1 : threads, [&](std::int64_t b) {
+        partial[b] = active().pairs->compare_scores(s, positives * b / blocks, positives * (b + 1) / blocks,
+                                                    negative_grad ? grads + b * s.negatives : nullptr);
+    });
+    sum total{0.0, 0.0};
+    for (int b = 0; b < blocks; ++b) add_to(total, partial[b]);
+    for (std::int64_t j = 0; negative_grad && j < s.negatives; ++j) {
+        negative_grad[j] = 0.0;
+        for (int b = 0; b < blocks; ++b) negative_grad[j] += grads[b * s.negatives + j];
+    }
+    return rounded(total);
 }
 
 }  // namespace runtime

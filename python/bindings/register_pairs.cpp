@@ -142,10 +142,41 @@ py::tuple pairs(int loss, py::str name, py::tuple inputs, py::tuple params, py::
     return r.results(d, [&] { return r.run(loss, d.threads); });
 }
 
+int threads_for(int threads) { return threads > 0 ? threads : rt::default_threads(); }
+
+using dense_doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
+
+// Weighted softplus of all differences of scores; the weights of negatives end in zeros.
+py::tuple score_pairs(const dense_doubles& positive, const dense_doubles& positive_weight,
+                      const dense_doubles& negative, const dense_doubles& negative_weight, bool gradients,
+                      int threads) {
+    fusedloss::score_pairs s;
+    s.positive = positive.data();
+    s.positive_weight = positive_weight.data();
+    s.negative = negative.data();
+    s.negative_weight = negative_weight.data();
+    s.negatives = negative.size();
+    const std::int64_t n = positive.size();
+    if (positive_weight.size() != n || negative_weight.size() != s.negatives ||
+        s.negatives % fusedloss::score_unit)
+        throw py::value_error("score_pairs: arrays do not fit each other");
+    dense_doubles grads[2]{dense_doubles(gradients ? n : 0), dense_doubles(gradients ? s.negatives : 0)};
+    for (std::int64_t i = 0; gradients && i < n; ++i) grads[0].mutable_data()[i] = 0.0;
+    s.positive_grad = gradients ? grads[0].mutable_data() : nullptr;
+    double* const negative_grad = gradients ? grads[1].mutable_data() : nullptr;
+    const double total = without_gil(
+        n * s.negatives, [&] { return rt::run_score_pairs(s, n, negative_grad, threads_for(threads)); });
+    return py::make_tuple(total, grads[0], grads[1]);
+}
+
 }  // namespace
 }  // namespace fusedloss_python
 
 void register_pairs(pybind11::module_& m) {
+    namespace py = pybind11;
+    m.def("score_pairs", fusedloss_python::score_pairs, py::arg("positive"), py::arg("positive_weight"),
+          py::arg("negative"), py::arg("negative_weight"), py::arg("gradients"), py::arg("threads"),
+          "The weighted sum of softplus(n - p) over all pairs of scores, and its gradients.");
     fusedloss_python::define_family(
         m, "pairs", fusedloss_python::pairs,
         "Runs one loss of rows of paired vectors; returns (value, gradients, None, "

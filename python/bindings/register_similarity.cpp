@@ -346,7 +346,7 @@ py::tuple similarity(int loss, py::str name, py::tuple inputs, py::tuple params,
     job.dims = 1;
     job.count = job.shape[0] = r.count;
     job.classes = r.full_shape[1];
-    job.single = r.single();
+    job.single = job.in_floats = r.single();
     job.weights = 0;
     job.total_scale = 1.0;
     job.softmax = o.softmax;

@@ -43,6 +43,7 @@ from .ranking import *
 from .regression import *
 from .robust import *
 from .segmentation import *
+from .self_supervised import *
 
 __version__: str = _core.__version__
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from ._core_kernels import pair_kernels
-from ._loss import Result, pairs
-from ._validation import choice, finite, non_negative
+from ._batch import Later, ScorePairs
+from ._composition import Given, Part, Plan, composed, composition, given
+from ._core_kernels import kernels, pair_kernels
+from ._loss import Result, elementwise, pairs
+from ._validation import as_input, choice, finite, non_negative
 from ._validation import positive as _positive
+from .activation import softmax
+from .ranking import bpr_loss
 
 __all__ = [
     "center_loss",
@@ -20,9 +25,14 @@ __all__ = [
     "cosine_similarity",
     "cosine_similarity_loss",
     "margin_mse_loss",
+    "online_contrastive_loss",
     "pairwise_distance",
     "quadruplet_loss",
+    "self_adversarial_negative_sampling_loss",
+    "siamese_score_triplet_loss",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
+    "updated_centers",
 ]
 
 _COSINE_EPS = 1e-8
@@ -473,3 +483,242 @@ def center_loss(
     return pair_kernels.center(
         input, centers, label=target, scale=_positive("scale", scale), axis=axis, measure="squared_l2"
     )
+
+
+def updated_centers(input: ArrayLike, centers: ArrayLike, target: ArrayLike, *, rate: float = 0.5) -> Any:
+    """The update of centres that comes with the centre loss: each moves towards the mean of its class in the batch.
+
+    ``centers[k] - rate * sum(centers[k] - x for x of class k) / (1 + number of them)``.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    centers : array_like
+        One centre per class, in rows.
+    target : array_like of int
+        Class indices, one per embedding.
+    rate : float, default 0.5
+        How far centres move, between 0 and 1.
+
+    Returns
+    -------
+    ndarray
+        New centres.
+    """
+    pull = center_loss.grad(input, centers, target, wrt="centers", reduction="sum", scale=0.5)
+    old = np.asarray(centers)
+    counts = np.bincount(np.asarray(target).ravel(), minlength=len(old))
+    return old - finite("rate", rate) * (pull / (1.0 + counts)[:, None]).astype(old.dtype, copy=False)
+
+
+@pairs(trains=("x1", "x2"), aliases=("OnlineContrastiveLoss", "hard pair contrastive loss"))
+def online_contrastive_loss(
+    x1: ArrayLike,
+    x2: ArrayLike,
+    target: ArrayLike,
+    *,
+    margin: float = 0.5,
+    similar_label: int = 1,
+    distance: str = "cosine",
+    axis: int = -1,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "sum",
+) -> Result:
+    """Contrastive loss of the hard pairs of a batch alone.
+
+    Formula: ``d**2`` of the similar pairs whose distance is above the smallest of the dissimilar ones, and
+        ``max(0, margin - d)**2`` of the dissimilar pairs whose distance is below the largest of the similar ones; where
+        there are no pairs of the other kind their mean distance takes the place of the extreme.
+    Gradient: that of `contrastive_loss` for those pairs, else 0; the choice of pairs, in which those of weight 0 take
+        part, is not differentiated.
+    Domain: any real vectors; `target` 0 or 1.
+    Source: Reimers and Gurevych (2019), Sentence-BERT.
+
+    Parameters
+    ----------
+    x1 : array_like
+        Embeddings along the last axis.
+    x2 : array_like
+        The embeddings they are compared with, broadcast to the shape of `x1`.
+    target : array_like
+        Labels, one per row.
+    margin : float, default 0.5
+        Distance beyond which a dissimilar pair costs nothing.
+    similar_label : int, default 1
+        The label of similar pairs, 0 or 1.
+    distance : {"lp", "cosine", "dot"}, default "cosine"
+        The Euclidean distance, one minus the cosine, or minus the dot product.
+    {common}
+    """
+    if similar_label not in (0, 1):
+        raise ValueError(f"similar_label must be 0 or 1, got {similar_label!r}")
+    hard = None
+    if choice("distance", distance, ("lp", "cosine")) == "cosine":
+        measured = cosine_distance.bind(axis=axis)
+    else:
+        measured = pairwise_distance.bind(axis=axis, eps=0.0)
+    if np.ndim(x1):
+        hard = _hard(np.asarray(measured(x1, x2)), np.asarray(target) == similar_label)
+    return pair_kernels.contrastive(
+        x1,
+        x2,
+        target,
+        weight=hard,
+        margin=finite("margin", margin),
+        positive_margin=0.0,
+        similar_label=float(similar_label),
+        scale=1.0,
+        power=2.0,
+        axis=axis,
+        **_distance(distance, 2.0, 0.0),
+    )
+
+
+def _hard(distances: Any, similar: Any) -> Any:
+    """The pairs that are on the wrong side of one of the other kind, as a mask."""
+    similar = np.broadcast_to(similar, distances.shape)
+    near, far = distances[similar], distances[~similar]
+    farthest = np.fmax.reduce(near) if near.size > 1 else far.mean() if far.size else 0.0
+    nearest = np.fmin.reduce(far) if far.size > 1 else near.mean() if near.size else 0.0
+    return np.where(similar, distances > nearest, distances < farthest) | np.isnan(distances)
+
+
+@elementwise(trains=("positive_distance", "negative_distance"), aliases=("triplet loss of distances",))
+def triplet_margin_with_distance_loss(
+    positive_distance: ArrayLike,
+    negative_distance: ArrayLike,
+    *,
+    swap_distance: ArrayLike | None = None,
+    margin: float = 1.0,
+    soft_margin: bool = False,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Triplet loss of distances that have been computed already, by whatever means.
+
+    Formula: ``max(0, p - n + margin)`` with ``p`` and ``n`` the distances to the positive and to the negative;
+        with `swap_distance`, between positive and negative, ``n`` is the smaller of the two; with `soft_margin` it is
+        ``log(1 + exp(p - n))``.
+    Gradient: 1 for `positive_distance` and -1 for the distance that counts where the loss is positive, else 0 (at the
+        kink, too); ``sigmoid(p - n)`` with `soft_margin`.
+    Domain: any real distances; knowledge graphs rank the distances of TransE, ``norm(head + relation - tail)``, so.
+    Source: Schroff, Kalenichenko and Philbin (2015), FaceNet; Bordes et al. (2013), Translating embeddings for modeling
+        multi-relational data.
+
+    Parameters
+    ----------
+    positive_distance : array_like
+        Distances between anchor and positive, any shape.
+    negative_distance : array_like
+        Distances between anchor and negative, broadcast to the shape of `positive_distance`.
+    swap_distance : array_like, optional
+        Distances between positive and negative, broadcast likewise.
+    margin : float, default 1.0
+        By how much the positive should be nearer; must be positive. Not used with `soft_margin`.
+    soft_margin : bool, default False
+        Softplus in place of the hinge.
+    {common}
+    """
+    return kernels.distance_triplet(
+        positive_distance,
+        negative_distance,
+        math.inf if swap_distance is None else swap_distance,
+        margin=_positive("margin", margin),
+        soft=float(soft_margin),
+    )
+
+
+def _weights(name: str, value: ArrayLike | None, scores: Given) -> Any:
+    """Weights of scores, flat, in double precision."""
+    if value is None:
+        return np.ones(scores.array.size)
+    weights = np.asarray(as_input("", name, value), np.float64)
+    if weights.shape != scores.array.shape:
+        raise ValueError(f"{name} has shape {weights.shape}, expected {scores.array.shape}")
+    if not (np.isfinite(weights) & (weights >= 0.0)).all():
+        raise ValueError(f"{name} is negative or not finite")
+    return weights.ravel()
+
+
+@composition(trains=("positive", "negative"), aliases=("triplet loss in siamese network", "all score pairs"))
+def siamese_score_triplet_loss(
+    positive: ArrayLike,
+    negative: ArrayLike,
+    *,
+    positive_weight: ArrayLike | None = None,
+    negative_weight: ArrayLike | None = None,
+) -> Result:
+    """Logistic loss of all pairs of a positive and a negative score; no array of all pairs is made.
+
+    Formula: ``sum(w_i * v_j * log(1 + exp(n_j - p_i))) / (sum(w) * sum(v))`` over all pairs of positive scores ``p``
+        with weights ``w`` and negative scores ``n`` with weights ``v``.
+    Gradient: ``-w_i * sum_j(v_j * sigmoid(n_j - p_i)) / (sum(w) * sum(v))`` for `positive`, likewise for `negative`.
+    Domain: any real scores. A score of weight 0 does not count.
+    Source: Dong and Shen (2018), Triplet loss in siamese network for object tracking.
+
+    Parameters
+    ----------
+    positive : array_like
+        Scores that should be high, any shape.
+    negative : array_like
+        Scores that should be low, any shape.
+    positive_weight : array_like, optional
+        Weights of the positive scores, in their shape.
+    negative_weight : array_like, optional
+        Weights of the negative scores, in their shape.
+
+    {common}
+    """
+    high, low = given("positive", positive), given("negative", negative)
+
+    def weighted() -> Plan:
+        weights = (("positive_weight", positive_weight, high), ("negative_weight", negative_weight, low))
+        return ScorePairs(high, low, *(_weights(*each) for each in weights))
+
+    return composed(Later(weighted))
+
+
+@composition(
+    trains=("positive_distance", "negative_distance"), aliases=("RotatE loss", "self-adversarial negative sampling")
+)
+def self_adversarial_negative_sampling_loss(
+    positive_distance: ArrayLike, negative_distance: ArrayLike, *, gamma: float = 12.0, temperature: float = 1.0
+) -> Result:
+    """Self-adversarial negative sampling of knowledge graphs: hard negatives count most.
+
+    Formula: the mean over rows of ``softplus(p - gamma) + sum(w * softplus(gamma - n))`` with ``p`` the distance of the
+        positive triple, ``n`` those of the negative ones and ``w = softmax(-temperature * n)`` among them.
+    Gradient: ``sigmoid(p - gamma) / N`` and ``-w * sigmoid(gamma - n) / N``; ``w`` is not differentiated.
+    Domain: any real distances.
+    Source: Sun et al. (2019), RotatE: knowledge graph embedding by relational rotation in complex space.
+
+    Parameters
+    ----------
+    positive_distance : array_like
+        Distances of the positive triples ``[N]``.
+    negative_distance : array_like
+        Distances of the negative triples ``[N, K]``.
+    gamma : float, default 12.0
+        Margin.
+    temperature : float, default 1.0
+        Sharpness of the weights; 0 weighs all negatives alike.
+
+    {common}
+    """
+    near, far = given("positive_distance", positive_distance), given("negative_distance", negative_distance)
+    margin, sharpness = finite("gamma", gamma), non_negative("temperature", temperature)
+
+    def weighted() -> Plan:
+        if far.array.ndim == 0 or far.array.shape[:-1] != near.array.shape:
+            raise ValueError(
+                f"negative_distance has shape {far.array.shape}, expected {near.array.shape} and one more axis"
+            )
+        wide = far.array.astype(np.float64)
+        shares = softmax(-sharpness * np.where(np.isnan(wide), 0.0, wide), axis=-1)  # the loss itself is NaN there
+        return Part(
+            bpr_loss, (far, margin), 1.0 / max(near.array.size, 1), {"reduction": "sum", "sample_weight": shares}
+        )
+
+    edge = Given("", np.full(near.array.shape, margin))
+    return composed(Part(bpr_loss, (edge, near)), Later(weighted))

@@ -605,6 +605,23 @@ def _cases() -> Iterator[Case]:
         kinks=lambda x1, x2, y, margin: (margin - y * (x1 - x2),),
         fragile=True,
     )
+    distances = {"positive_distance": REAL, "negative_distance": REAL}
+    yield from on(
+        "triplet_margin_with_distance_loss",
+        distances,
+        {"margin": 1.0},
+        {"margin": 0.25},
+        kinks=lambda p, n, margin: (p - n + margin,),
+        fragile=True,
+    )
+    yield from on(
+        "triplet_margin_with_distance_loss",
+        {**distances, "swap_distance": REAL},
+        {"margin": 1.0},
+        kinks=lambda p, n, s, margin: (p - n + margin, p - s + margin, n - s),
+        fragile=True,
+    )
+    yield from on("triplet_margin_with_distance_loss", distances, {"soft_margin": True})
     yield from on("bpr_loss", {"positive": REAL, "negative": REAL})
     moderate = Real(limit=1e6)
     yield from on(

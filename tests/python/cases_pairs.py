@@ -70,5 +70,12 @@ PAIR_CASES = (
         *("margin_mse_loss", vectors("query", "positive", "negative", target=numbers)),
         *({}, {"similarity": "cosine"}),
     ),
+    *_each("byol_loss", PAIR, {}, {"eps": 1e-3}),
+    *_each("simsiam_loss", PAIR, {}, {"eps": 1e-3}),
+    *_each("alignment_loss", PAIR, {}, {"alpha": 3.0}, {"alpha": 1.0}),
+    *_each(
+        *("online_contrastive_loss", CONTRASTIVE, {"margin": 0.2}, {"similar_label": 0}),
+        {"distance": "lp", "margin": 1.2},
+    ),
     *_each("center_loss", centers, {}, {"scale": 1.0}),
 )

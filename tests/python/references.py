@@ -1458,6 +1458,22 @@ def margin_ranking_loss(m, input1, input2, target, *, margin=0.0):
 
 
 @reference
+def triplet_margin_with_distance_loss(
+    m, positive_distance, negative_distance, swap_distance=None, *, margin=1.0, soft_margin=False
+):
+    own = m.like(positive_distance, 1)
+    swapped = own < 0 if swap_distance is None else swap_distance < negative_distance
+    nearer = negative_distance if swap_distance is None else m.where(swapped, swap_distance, negative_distance)
+    gap, scale = _total(m, own * (0 if soft_margin else margin), positive_distance, -nearer)
+    slope = m.sigmoid(gap) if soft_margin else m.where(gap > 0, 1, own * 0)
+    grads = {"positive_distance": slope, "negative_distance": m.where(swapped, own * 0, -slope)}
+    if swap_distance is not None:
+        grads["swap_distance"] = m.where(swapped, -slope, own * 0)
+    value = m.softplus(gap) if soft_margin else m.maximum(gap, 0)
+    return Reference(value, grads, None, m.where(gap > 0, scale, value))
+
+
+@reference
 def bpr_loss(m, positive, negative):
     z = positive - negative
     slope = -m.sigmoid(-z)

@@ -118,6 +118,16 @@ def center_loss(input: Array, centers: Array, target: Array, scale: float = 0.5)
     return scale * squared(input, centers[target])
 
 
+def online_contrastive_loss(
+    x1: Array, x2: Array, target: Array, margin: float = 0.5, similar_label: int = 1, distance: str = "cosine"
+) -> Array:
+    d, similar = globals()["distance"](x1, x2, distance), target == similar_label
+    near, far = d[similar], d[~similar]
+    farthest = near.max() if len(near) > 1 else far.mean() if len(far) else 0
+    nearest = far.min() if len(far) > 1 else near.mean() if len(near) else 0
+    return np.where(similar, (d > nearest) * d**2, (d < farthest) * hinge(margin - d) ** 2)
+
+
 PAIR_REFERENCES: dict[str, Callable[..., Any]] = {
     "pairwise_distance": pairwise_distance,
     "cosine_similarity": lambda x1, x2, eps=1e-8: cosine(x1, x2, eps),
@@ -129,4 +139,8 @@ PAIR_REFERENCES: dict[str, Callable[..., Any]] = {
     "quadruplet_loss": quadruplet_loss,
     "margin_mse_loss": margin_mse_loss,
     "center_loss": center_loss,
+    "byol_loss": lambda x1, x2, eps=1e-12: 2 - 2 * cosine(x1, x2, eps),
+    "simsiam_loss": lambda x1, x2, eps=1e-8: -cosine(x1, x2, eps),
+    "alignment_loss": lambda x1, x2, alpha=2.0: norm(x1 - x2, 2.0) ** alpha,
+    "online_contrastive_loss": online_contrastive_loss,
 }

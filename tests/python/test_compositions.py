@@ -11,8 +11,12 @@ import fusedloss as fl
 import ml_dtypes
 import numpy as np
 import pytest
-from cases_compositions import CASES, REFERENCES
+from cases_batch import BATCH_CASES, BATCH_REFERENCES
+from cases_compositions import CASES as COMPOSITION_CASES
+from cases_compositions import REFERENCES as COMPOSITION_REFERENCES
 
+CASES = (*COMPOSITION_CASES, *BATCH_CASES)
+REFERENCES = {**COMPOSITION_REFERENCES, **BATCH_REFERENCES}
 COMPOSITIONS = {loss.name: loss for loss in fl.losses() if loss.family == "composition"}
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
 each_loss = pytest.mark.parametrize("loss", COMPOSITIONS.values(), ids=COMPOSITIONS)
@@ -160,7 +164,7 @@ def test_nan_spreads_to_the_value(loss):
 
 @each_loss
 def test_documentation(loss):
-    assert re.fullmatch(r"([a-z][a-z0-9]*_)*(loss|penalty)", loss.name)
+    assert re.fullmatch(r"([a-z][a-z0-9]*_)*(loss|penalty|regularization)", loss.name)
     assert loss.summary.endswith(".")
     assert len(loss.summary) <= 120
     for section in ("formula", "gradient", "domain", "source"):

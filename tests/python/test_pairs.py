@@ -143,6 +143,8 @@ class TestNumbers:
 
     @each_case
     def test_weight_0_excludes_whatever_the_row_holds(self, case):
+        if case.loss == "online_contrastive_loss":
+            pytest.skip("every pair takes part in the choice")
         arrays = sample(case, width=20)
         expected = everything(case, arrays, sample_weight=np.arange(23) != 4, reduction="sum")
         first = next(iter(arrays))
@@ -275,8 +277,9 @@ class TestShapes:
         for name, x in everything(case, moved, axis=1).items():
             back = np.moveaxis(x, 1, -1) if x.ndim == 3 else x
             assert_same_bits(np.ascontiguousarray(back.reshape(flat[name].shape)), flat[name])
-        one = everything(case, {k: x if k in fixed else x[0] for k, x in arrays.items()})
-        assert one["value"] == flat["value"][0]
+        if case.loss != "online_contrastive_loss":
+            one = everything(case, {k: x if k in fixed else x[0] for k, x in arrays.items()})
+            assert one["value"] == flat["value"][0]
 
     @first_cases
     def test_nothing(self, case):

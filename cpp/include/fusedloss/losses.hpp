@@ -44,7 +44,7 @@ using elementwise_losses = type_list<
     kl_div, generalized_kl,
     // binary.hpp, focal.hpp, ranking.hpp
     bce, bce_with_logits, weighted_bce_with_logits, focal, asymmetric, soft_margin, hinge, smoothed_hinge,
-    exponential_margin, savage, tangent, hinge_embedding, margin_ranking, bpr, aucm,
+    exponential_margin, savage, tangent, hinge_embedding, margin_ranking, distance_triplet, bpr, aucm,
     // preference.hpp, ordinal.hpp
     dpo, cpo, orpo, kto, policy_ratio, cumulative_link,
     // activation.hpp

@@ -104,6 +104,10 @@ const overlap_loss_info& overlap_loss_at(int index);
 // Runs a validated job.
 sum run_overlap(int loss, overlap_job& job, int threads);
 
+// The sum over all pairs, the derivatives in the positive scores added to those in s.positive_grad, and in
+// the negative ones put into negative_grad (null: not wanted).
+double run_score_pairs(const score_pairs& s, std::int64_t positives, double* negative_grad, int threads);
+
 // ISA levels, best first. set_isa returns false for a level that is unknown or that this CPU lacks.
 int isa_count();
 const char* isa_name(int index);

@@ -32,7 +32,7 @@ struct rows_traits {
 constexpr int max_row_inputs = 3;
 
 // Which vectors of a row a loss compares.
-enum class pairing {
+enum class vector_pairs {
     both,      // (0, 1)
     anchored,  // (0, 1), (0, 2)
     triangle,  // (0, 1), (0, 2), (1, 2)
@@ -44,7 +44,7 @@ struct pairs_traits {
     int vectors;              // arrays with a vector axis, the first of the inputs
     int numbers;              // arrays with one number per row, after them
     unsigned differentiable;  // bit i: the formula gives the gradient for input i
-    pairing pairs;
+    vector_pairs pairs;
     bool label = false;  // every row has an index: its second vector is that row of the second array
 };
 

@@ -85,6 +85,15 @@ struct pair_entry {
     pair_loops loops[pair_layouts];
 };
 
+// All pairs of positive scores [begin, end) with the negative ones: the sum of w_i v_j softplus(n_j - p_i),
+// and its derivatives, those in p_i written and those in n_j added up in one buffer per call.
+struct score_pairs {
+    const double *positive, *positive_weight, *negative, *negative_weight;
+    std::int64_t negatives;  // a multiple of score_unit, of weight 0 beyond the last
+    double* positive_grad;   // null: no gradients wanted
+};
+constexpr std::int64_t score_unit = 16;
+
 // What one ISA level offers this family.
 struct pairs_table {
     const pair_entry* losses;
@@ -93,6 +102,7 @@ struct pairs_table {
                    std::int64_t end, void* workspace);
     void (*pull_together)(const pairs_job&, const std::int64_t* rows, std::int64_t n, std::int64_t to,
                           const class_array& out);
+    double (*compare_scores)(const score_pairs&, std::int64_t begin, std::int64_t end, double* negative_grad);
 };
 
 }  // namespace fusedloss

@@ -9,12 +9,12 @@
 
 FUSEDLOSS_BEGIN
 
-template <pairing P>
+template <vector_pairs P>
 struct pair_list {
-    static constexpr int vectors = P == pairing::both ? 2 : P == pairing::chained ? 4 : 3;
-    static constexpr int count = P == pairing::both ? 1 : P == pairing::anchored ? 2 : 3;
-    static constexpr int first(int m) { return m < 2 ? 0 : P == pairing::triangle ? 1 : 2; }
-    static constexpr int second(int m) { return m < 2 ? m + 1 : P == pairing::triangle ? 2 : 3; }
+    static constexpr int vectors = P == vector_pairs::both ? 2 : P == vector_pairs::chained ? 4 : 3;
+    static constexpr int count = P == vector_pairs::both ? 1 : P == vector_pairs::anchored ? 2 : 3;
+    static constexpr int first(int m) { return m < 2 ? 0 : P == vector_pairs::triangle ? 1 : 2; }
+    static constexpr int second(int m) { return m < 2 ? m + 1 : P == vector_pairs::triangle ? 2 : 3; }
 };
 
 // A number of the rows that a pack belongs to: of one row, or of as many as it has lanes.
@@ -42,7 +42,7 @@ struct adding {
     }
 };
 
-template <pairing P, bool Floats, bool Columns>
+template <vector_pairs P, bool Floats, bool Columns>
 struct differences {
     using T = pack<double>;
     using list = pair_list<P>;
@@ -94,7 +94,7 @@ FUSEDLOSS_OUTLINE pack<double> power_slope(pack<double> u, pack<double> norm, do
     return mode == power_sum::ties ? select(size < norm, zero, sign(u)) : sign(u);
 }
 
-template <pairing P, bool Columns>
+template <vector_pairs P, bool Columns>
 struct powers {
     using T = pack<double>;
     using list = pair_list<P>;
@@ -134,7 +134,7 @@ struct larger {
         return a != a ? a : a > b ? a : b;
     }
 };
-template <pairing P, bool Columns, class Join>
+template <vector_pairs P, bool Columns, class Join>
 struct joined_powers : powers<P, Columns> {
     using T = pack<double>;
     using join = Join;
@@ -147,7 +147,7 @@ struct joined_powers : powers<P, Columns> {
     }
 };
 
-template <pairing P, bool Floats, bool Columns>
+template <vector_pairs P, bool Floats, bool Columns>
 struct products {
     using T = pack<double>;
     using list = pair_list<P>;
@@ -390,7 +390,7 @@ FUSEDLOSS_INLINE void write_columns(pair_block& b) {
 
 // ---- the table -----------------------------------------------------------------------------------
 
-template <pairing P, class S, bool Columns>
+template <vector_pairs P, class S, bool Columns>
 struct loops_of {
     static constexpr bool floats = sizeof(S) == sizeof(float);
     static constexpr int vectors = pair_list<P>::vectors;
@@ -422,11 +422,11 @@ struct loops_of {
         pair_loops l{};
         l.sums[over_differences] = sums<differences<P, floats, Columns>>;
         l.gradients[over_differences] = gradients<differences<P, floats, Columns>>;
-        if constexpr (P != pairing::chained) {
+        if constexpr (P != vector_pairs::chained) {
             l.sums[over_products] = sums<products<P, floats, Columns>>;
             l.gradients[over_products] = gradients<products<P, floats, Columns>>;
         }
-        if constexpr (P != pairing::chained && !floats) {
+        if constexpr (P != vector_pairs::chained && !floats) {
             l.sums[over_powers] = sums_of_powers;
             l.gradients[over_powers] = gradients<powers<P, Columns>, false>;
         }

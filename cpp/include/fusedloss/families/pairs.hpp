@@ -29,7 +29,7 @@ void run_pair_formula(const void* params, pair_block& b) {
 
 template <class Loss>
 constexpr pair_entry make_pair_kernels() {
-    constexpr pairing p = Loss::traits.pairs;
+    constexpr vector_pairs p = Loss::traits.pairs;
     return {
         run_pair_formula<Loss>,
         {loops_of<p, float, false>::all, loops_of<p, double, false>::all, loops_of<p, double, true>::all}};
@@ -37,23 +37,23 @@ constexpr pair_entry make_pair_kernels() {
 
 // ---- from sums to measures, and from slopes to gradients -----------------------------------------
 
-struct pair_facts {  // of all losses with the same pairing
+struct pair_facts {  // of all losses with the same pairs
     int vectors, count;
     int first[max_pair_measures], second[max_pair_measures];
 };
-template <pairing P>
+template <vector_pairs P>
 constexpr pair_facts facts_of() {
     using list = pair_list<P>;
     pair_facts f{list::vectors, list::count, {}, {}};
     for (int m = 0; m < list::count; ++m) f.first[m] = list::first(m), f.second[m] = list::second(m);
     return f;
 }
-inline pair_facts facts_of(pairing p) {
+inline pair_facts facts_of(vector_pairs p) {
     switch (p) {
-        case pairing::both: return facts_of<pairing::both>();
-        case pairing::anchored: return facts_of<pairing::anchored>();
-        case pairing::triangle: return facts_of<pairing::triangle>();
-        default: return facts_of<pairing::chained>();
+        case vector_pairs::both: return facts_of<vector_pairs::both>();
+        case vector_pairs::anchored: return facts_of<vector_pairs::anchored>();
+        case vector_pairs::triangle: return facts_of<vector_pairs::triangle>();
+        default: return facts_of<vector_pairs::chained>();
     }
 }
 

@@ -11,7 +11,7 @@ struct pair_value {
     static constexpr const char* name = "pair_value";
     static constexpr const char* inputs = "x1 x2";
     static constexpr const char* params = "scale power";
-    static constexpr pairs_traits traits{2, 0, 0b11, pairing::both};
+    static constexpr pairs_traits traits{2, 0, 0b11, vector_pairs::both};
 };
 
 // (measure - target)^2.
@@ -19,7 +19,7 @@ struct pair_regression {
     static constexpr const char* name = "pair_regression";
     static constexpr const char* inputs = "x1 x2 target";
     static constexpr const char* params = "";
-    static constexpr pairs_traits traits{2, 1, 0b111, pairing::both};
+    static constexpr pairs_traits traits{2, 1, 0b111, vector_pairs::both};
 };
 
 // Hadsell, Chopra & LeCun (2006): scale * max(0, d - positive_margin)^power for similar pairs,
@@ -29,7 +29,7 @@ struct contrastive {
     static constexpr const char* name = "contrastive";
     static constexpr const char* inputs = "x1 x2 target";
     static constexpr const char* params = "margin positive_margin similar_label scale power";
-    static constexpr pairs_traits traits{2, 1, 0b011, pairing::both};
+    static constexpr pairs_traits traits{2, 1, 0b011, vector_pairs::both};
 };
 
 // 1 - cos where target = 1, max(0, cos - margin) where it is -1, else 0; measured by the distance 1 - cos.
@@ -38,7 +38,7 @@ struct cosine_embedding {
     static constexpr const char* name = "cosine_embedding";
     static constexpr const char* inputs = "input1 input2 target";
     static constexpr const char* params = "margin";
-    static constexpr pairs_traits traits{2, 1, 0b011, pairing::both};
+    static constexpr pairs_traits traits{2, 1, 0b011, vector_pairs::both};
 };
 
 // Wen et al. (2016): scale * measure of an embedding and the centre of its class.
@@ -47,7 +47,7 @@ struct center {
     static constexpr const char* name = "center";
     static constexpr const char* inputs = "input centers target";
     static constexpr const char* params = "scale";
-    static constexpr pairs_traits traits{2, 0, 0b11, pairing::both, true};
+    static constexpr pairs_traits traits{2, 0, 0b11, vector_pairs::both, true};
 };
 
 }  // namespace fusedloss

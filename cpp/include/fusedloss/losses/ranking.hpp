@@ -23,6 +23,15 @@ struct margin_ranking {
     static constexpr elementwise_traits traits{3, 0b011, false, arithmetic::working};
 };
 
+// max(0, p - min(n, s) + margin) or softplus(p - min(n, s)): a triplet loss of distances that are known.
+struct distance_triplet {
+    double margin = 1.0, soft = 0.0;
+    static constexpr const char* name = "distance_triplet";
+    static constexpr const char* inputs = "positive_distance negative_distance swap_distance";
+    static constexpr const char* params = "margin soft";
+    static constexpr elementwise_traits traits{3, 0b111, false, arithmetic::working};
+};
+
 // Rendle et al. (2009), Bayesian personalised ranking: softplus(-(positive - negative)).
 struct bpr {
     static constexpr const char* name = "bpr";
@@ -77,6 +86,27 @@ FUSEDLOSS_INLINE terms<T, 3> eval(const margin_ranking& p, T x1, T x2, T y) {
 }
 
 // The rounding error of the difference, to first order: in e^-d it would count |d| times.
+template <class T>
+FUSEDLOSS_INLINE terms<T, 3> eval(const distance_triplet& p, T positive, T negative, T swap) {
+    const T zero(0.0);
+    const auto swapped = swap < negative;
+    const T nearer = select(is_nan(swap), swap, select(swapped, swap, negative));
+    const auto d = split_sum(positive, -nearer);
+    T value, slope;
+    if (p.soft != 0.0) {
+        const auto s = logistic(d.sum);
+        value = fma(d.lost, s.sigmoid, s.softplus);
+        slope = fma(d.lost, s.sigmoid * s.sigmoid_neg, s.sigmoid);
+    } else {
+        const auto gap = split_sum(T(p.margin), d.sum);
+        const T r = gap.sum + (gap.lost + d.lost);
+        value = max(zero, r);
+        slope = select(r > zero, T(1.0), value);
+    }
+    const T none = select(is_nan(slope), slope, zero);
+    return {value, {slope, select(swapped, none, -slope), select(swapped, -slope, none)}, zero};
+}
+
 template <class T>
 FUSEDLOSS_INLINE terms<T, 2> eval(const bpr&, T positive, T negative) {
     const auto d = split_sum(positive, -negative);

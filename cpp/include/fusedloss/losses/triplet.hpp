@@ -11,7 +11,7 @@ struct triplet {
     static constexpr const char* name = "triplet";
     static constexpr const char* inputs = "anchor positive negative";
     static constexpr const char* params = "margin soft";
-    static constexpr pairs_traits traits{3, 0, 0b111, pairing::anchored};
+    static constexpr pairs_traits traits{3, 0, 0b111, vector_pairs::anchored};
 };
 
 // Balntas et al. (2016): the negative is as near as it is to the anchor or to the positive.
@@ -20,7 +20,7 @@ struct triplet_swap {
     static constexpr const char* name = "triplet_swap";
     static constexpr const char* inputs = "anchor positive negative";
     static constexpr const char* params = "margin soft";
-    static constexpr pairs_traits traits{3, 0, 0b111, pairing::triangle};
+    static constexpr pairs_traits traits{3, 0, 0b111, vector_pairs::triangle};
 };
 
 // Chen et al. (2017): max(0, d(a, p) - d(a, n1) + margin1) + max(0, d(a, p) - d(n1, n2) + margin2).
@@ -29,7 +29,7 @@ struct quadruplet {
     static constexpr const char* name = "quadruplet";
     static constexpr const char* inputs = "anchor positive negative1 negative2";
     static constexpr const char* params = "margin1 margin2";
-    static constexpr pairs_traits traits{4, 0, 0b1111, pairing::chained};
+    static constexpr pairs_traits traits{4, 0, 0b1111, vector_pairs::chained};
 };
 
 // Hofstaetter et al. (2020): (score(query, positive) - score(query, negative) - target)^2.
@@ -37,7 +37,7 @@ struct margin_mse {
     static constexpr const char* name = "margin_mse";
     static constexpr const char* inputs = "query positive negative target";
     static constexpr const char* params = "";
-    static constexpr pairs_traits traits{3, 1, 0b1111, pairing::anchored};
+    static constexpr pairs_traits traits{3, 1, 0b1111, vector_pairs::anchored};
 };
 
 }  // namespace fusedloss

@@ -1,0 +1,202 @@
+"""Plans of losses that look at a whole batch at once: products of its columns, all pairs of its scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from . import _core
+from ._composition import Given, Gradients, Plan
+from ._config import thread_count
+from ._loss import Array, Loss
+
+# What is to be computed: from matrices in double precision and a product of matrices, the value and a gradient each.
+Product: TypeAlias = Callable[[Array, Array], Array]
+Formula: TypeAlias = Callable[..., tuple[float, tuple[Array, ...]]]
+
+
+def matrix(array: Given) -> Given:
+    """The vectors of a batch: ``[N, D]``."""
+    if array.array.ndim != 2:
+        raise ValueError(f"{array.name} has shape {array.array.shape}, expected [N, D]")
+    return array
+
+
+def pull(array: Given, grad: Array, into: Gradients) -> None:
+    """Add a gradient in double precision, in the dtype it is given back in."""
+    dtype = np.float64 if array.array.dtype.kind in "biu" else array.array.dtype
+    array.pull(grad.astype(dtype, copy=False), into)
+
+
+@dataclass(frozen=True)
+class Later:
+    """A plan that depends on the shapes of its arrays: made when it is run."""
+
+    make: Callable[[], Plan]
+
+    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
+        return self.make().run(wrt, threads)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A formula of the columns of one or two matrices of the same shape."""
+
+    formula: Formula
+    arrays: tuple[Given, ...]
+
+    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
+        first = matrix(self.arrays[0]).array.shape
+        for x in self.arrays[1:]:
+            if x.array.shape != first:
+                raise ValueError(f"{x.name} has shape {x.array.shape}, expected {first}")
+        count = thread_count(threads)
+        wide = [np.ascontiguousarray(x.array, np.float64) for x in self.arrays]
+
+        def product(a: Array, b: Array) -> Array:
+            out = np.empty((a.shape[0], b.shape[1]))
+            _core.gemm(a, b, out, 1.0, False, count)
+            return out
+
+        value, grads = self.formula(product, *wide)
+        into: Gradients = {}
+        for x, grad in zip(self.arrays, grads, strict=True):
+            if x.names & wrt:
+                pull(x, grad, into)
+        return value, into
+
+
+@dataclass(frozen=True)
+class ScorePairs:
+    """The weighted mean of ``softplus(negative - positive)`` over all pairs."""
+
+    positive: Given
+    negative: Given
+    positive_weight: Array
+    negative_weight: Array
+
+    UNIT = 16  # the kernel takes so many negatives at a time
+
+    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
+        n = self.negative.array.size
+        padded = np.zeros((2, -(-n // self.UNIT) * self.UNIT))
+        padded[0, :n], padded[1, :n] = self.negative.array.ravel(), self.negative_weight
+        total = math.fsum(self.positive_weight) * math.fsum(self.negative_weight)
+        if total == 0.0:
+            grads = {(x.name, 0): np.zeros_like(x.array) for x in (self.positive, self.negative) if x.names & wrt}
+            return math.nan, grads
+        wanted = bool((self.positive.names | self.negative.names) & wrt)
+        scores = self.positive.array.ravel().astype(np.float64)
+        value, *slopes = _core.score_pairs(
+            scores, self.positive_weight, padded[0], padded[1], wanted, thread_count(threads)
+        )
+        into: Gradients = {}
+        for x, slope in zip((self.positive, self.negative), slopes, strict=True):
+            if x.names & wrt:
+                pull(x, (slope[: x.array.size] / total).reshape(x.array.shape), into)
+        return value / total, into
+
+
+@dataclass(frozen=True)
+class LogMeanExp:
+    """A number times the log of a mean over all ordered pairs of rows; a loss gives each row the log of its sum."""
+
+    loss: Loss[Any]
+    array: Given
+    scale: float
+
+    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
+        n = len(matrix(self.array).array)
+        if n < 2:
+            raise ValueError(f"{self.array.name} has shape {self.array.array.shape}, expected two vectors at least")
+        wide = self.array.array.astype(np.float64, copy=False)
+        rows = np.asarray(self.loss(wide, n_threads=threads, reduction="none"))
+        shares = np.exp(rows - rows.max())
+        total = math.fsum(shares)
+        into: Gradients = {}
+        if self.array.names & wrt:
+            cotangent = self.scale * shares / total
+            grad = self.loss.backward(cotangent, wide, n_threads=threads, reduction="none")
+            pull(self.array, np.asarray(grad), into)
+        return self.scale * (float(rows.max()) + math.log(total) - math.log(n * (n - 1.0))), into
+
+
+def flops(_: Product, x: Array) -> tuple[float, tuple[Array, ...]]:
+    """The sum of the squares of the means of columns."""
+    mean = x.mean(0)
+    return math.fsum(mean * mean), (np.broadcast_to(2.0 * mean / len(x), x.shape).copy(),)
+
+
+def orthogonality(product: Product, x: Array) -> tuple[float, tuple[Array, ...]]:
+    """Of the cosines of different rows: the square of the mean, and what the second moment has above 1 / D."""
+    n, pairs = len(x), len(x) * (len(x) - 1.0)
+    norms = np.sqrt(np.einsum("nd,nd->n", x, x))[:, None]
+    zero = norms == 0.0
+    unit = x / np.where(zero, 1.0, norms)
+    square = np.einsum("nd,nd->n", unit, unit)[:, None]
+    total, gram = unit.sum(0), product(unit.T, unit)
+    mean = (math.fsum(total * total) - math.fsum(square[:, 0])) / pairs if n > 1 else math.nan
+    second = (math.fsum((gram * gram).ravel()) - math.fsum(square[:, 0] ** 2)) / pairs if n > 1 else math.nan
+    excess = second - 1.0 / x.shape[1]
+    grad = 4.0 * mean / max(pairs, 1.0) * (total - unit)
+    if excess > 0.0:
+        grad += 4.0 / pairs * (product(unit, gram) - square * unit)
+    grad = np.where(zero, 0.0, grad - np.einsum("nd,nd->n", grad, unit)[:, None] * unit) / np.where(zero, 1.0, norms)
+    return mean * mean + (excess if not excess <= 0.0 else 0.0), (grad,)
+
+
+@dataclass(frozen=True)
+class VarianceCovariance:
+    """The variance and covariance terms of VICReg."""
+
+    variance: float
+    covariance: float
+    eps: float
+
+    def __call__(self, product: Product, x: Array) -> tuple[float, tuple[Array, ...]]:
+        n, width = x.shape
+        centred = x - x.mean(0)
+        freedom = n - 1.0 if n > 1 else math.nan
+        spread = np.sqrt(np.einsum("nd,nd->d", centred, centred) / freedom + self.eps)
+        lack = np.where(spread >= 1.0, 0.0, 1.0 - spread)
+        moments = product(centred.T, centred) / freedom
+        np.fill_diagonal(moments, 0.0)
+        value = self.variance * math.fsum(lack) / width + self.covariance * math.fsum((moments**2).ravel()) / width
+        slope = np.where(spread < 1.0, -self.variance / (width * freedom * spread), 0.0)
+        return value, (centred * slope + product(centred, moments) * (4.0 * self.covariance / (width * freedom)),)
+
+
+@dataclass(frozen=True)
+class CrossCorrelation:
+    """Barlow Twins: the correlations of the columns of two views against the identity."""
+
+    redundancy: float
+    eps: float
+
+    def __call__(self, product: Product, x: Array, y: Array) -> tuple[float, tuple[Array, ...]]:
+        n = len(x)
+        views = [self._standardised(view) for view in (x, y)]
+        (a, _, _), (b, _, _) = views
+        correlations = product(a.T, b) / n
+        lack = 1.0 - np.diagonal(correlations)
+        slopes = 2.0 * self.redundancy * correlations
+        np.fill_diagonal(slopes, -2.0 * lack)
+        np.fill_diagonal(correlations, 0.0)
+        value = math.fsum(lack * lack) + self.redundancy * math.fsum((correlations**2).ravel())
+        grads = product(b, slopes.T) / n, product(a, slopes) / n
+        return value, tuple(self._through(grad, *view) for grad, view in zip(grads, views, strict=True))
+
+    def _standardised(self, x: Array) -> tuple[Array, Array, Array]:
+        centred = x - x.mean(0)
+        spread = np.sqrt(np.einsum("nd,nd->d", centred, centred) / (len(x) - 1.0 if len(x) > 1 else math.nan))
+        return centred / (spread + self.eps), spread, centred
+
+    def _through(self, grad: Array, own: Array, spread: Array, centred: Array) -> Array:
+        safe = np.where(spread == 0.0, 1.0, spread)
+        inner = np.where(spread == 0.0, 0.0, np.einsum("nd,nd->d", grad, own) / (safe * (len(own) - 1.0)))
+        result: Array = (grad - grad.mean(0) - centred * inner) / (spread + self.eps)
+        return result

@@ -1,0 +1,94 @@
+"""Losses of whole batches, which are compositions, on example arrays, and what they are in plain NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from cases_compositions import Array, CompositionCase, Shapes
+
+VIEWS: Shapes = {"x1": (9, 4), "x2": (9, 4)}
+VECTORS: Shapes = {"input": (9, 4)}
+SCORES: Shapes = {"positive": (7,), "negative": (5, 9)}
+DISTANCES: Shapes = {"positive_distance": (6,), "negative_distance": (6, 5)}
+HIGH, LOW = (1.0, 0.5, 2.0, 0.0, 1.5, 0.25, 1.0), tuple(tuple(0.25 * ((i + j) % 4) for j in range(9)) for i in range(5))
+
+BATCH_CASES = (
+    CompositionCase("vicreg_loss", VIEWS),
+    CompositionCase("vicreg_loss", VIEWS, {"invariance": 1.0, "variance": 2.0, "covariance": 0.5, "eps": 0.01}),
+    CompositionCase("vicreg_loss", VIEWS, {"halve_variance": False}),
+    CompositionCase("barlow_twins_loss", VIEWS),
+    CompositionCase("barlow_twins_loss", VIEWS, {"redundancy": 0.1, "eps": 0.01}),
+    CompositionCase("global_orthogonal_regularization", VECTORS),
+    CompositionCase("global_orthogonal_regularization", {"input": (5, 40)}, {"scale": 3.0}),
+    CompositionCase("flops_loss", VECTORS),
+    CompositionCase("uniformity_loss", VECTORS),
+    CompositionCase("uniformity_loss", VECTORS, {"t": 0.5}),
+    CompositionCase("align_uniform_loss", VIEWS),
+    CompositionCase("align_uniform_loss", VIEWS, {"alpha": 3.0, "t": 0.5, "align": 2.0, "uniform": 0.5}),
+    CompositionCase("siamese_score_triplet_loss", SCORES),
+    CompositionCase("siamese_score_triplet_loss", SCORES, {"positive_weight": HIGH, "negative_weight": LOW}),
+    CompositionCase("self_adversarial_negative_sampling_loss", DISTANCES, {"gamma": 0.5, "temperature": 0.0}),
+)
+
+
+def _spread_of(x: Array, eps: float, weight: float, covariance: float) -> Any:
+    moments = np.cov(x.T)
+    lack = np.maximum(0, 1 - np.sqrt(np.diagonal(moments) + eps))
+    apart = moments - np.diag(np.diagonal(moments))
+    return weight * lack.mean() + covariance * (apart**2).sum() / x.shape[1]
+
+
+def _vicreg(x1, x2, invariance=25.0, variance=25.0, covariance=1.0, eps=1e-4, halve_variance=True):
+    weight = variance / (2 if halve_variance else 1)
+    return invariance * ((x1 - x2) ** 2).mean() + sum(_spread_of(x, eps, weight, covariance) for x in (x1, x2))
+
+
+def _barlow(x1, x2, redundancy=5e-3, eps=1e-6):
+    a, b = ((x - x.mean(0)) / (x.std(0, ddof=1) + eps) for x in (x1, x2))
+    c = a.T @ b / len(x1)
+    same = np.diagonal(c)
+    return ((1 - same) ** 2).sum() + redundancy * ((c**2).sum() - (same**2).sum())
+
+
+def _orthogonal(input, scale=1.0):
+    unit = input / np.linalg.norm(input, axis=1, keepdims=True)
+    apart = (unit @ unit.T)[~np.eye(len(unit), dtype=bool)]
+    return scale * (apart.mean() ** 2 + max(0.0, (apart**2).mean() - 1 / input.shape[1]))
+
+
+def _uniformity(input, t=2.0):
+    pairs = np.triu_indices(len(input), 1)
+    return np.log(np.exp(-t * ((input[:, None] - input) ** 2).sum(-1)[pairs]).mean())
+
+
+def _align_uniform(x1, x2, alpha=2.0, t=2.0, align=1.0, uniform=1.0):
+    near = (np.linalg.norm(x1 - x2, axis=1) ** alpha).mean()
+    return align * near + uniform * (_uniformity(x1, t) + _uniformity(x2, t)) / 2
+
+
+def _score_pairs(positive, negative, positive_weight=None, negative_weight=None):
+    w = np.ones_like(positive) if positive_weight is None else np.array(positive_weight)
+    v = np.ones_like(negative) if negative_weight is None else np.array(negative_weight)
+    each = np.logaddexp(0, negative.ravel() - positive.ravel()[:, None])
+    return (w.ravel()[:, None] * v.ravel() * each).sum() / (w.sum() * v.sum())
+
+
+def _self_adversarial(positive_distance, negative_distance, gamma=12.0, temperature=1.0):
+    weight = np.exp(-temperature * negative_distance)
+    weight /= weight.sum(-1, keepdims=True)
+    far = (weight * np.logaddexp(0, gamma - negative_distance)).sum(-1)
+    return (np.logaddexp(0, positive_distance - gamma) + far).mean()
+
+
+BATCH_REFERENCES: dict[str, Callable[..., Any]] = {
+    "vicreg_loss": _vicreg,
+    "barlow_twins_loss": _barlow,
+    "global_orthogonal_regularization": _orthogonal,
+    "flops_loss": lambda input: (input.mean(0) ** 2).sum(),
+    "uniformity_loss": _uniformity,
+    "align_uniform_loss": _align_uniform,
+    "siamese_score_triplet_loss": _score_pairs,
+    "self_adversarial_negative_sampling_loss": _self_adversarial,
+}
