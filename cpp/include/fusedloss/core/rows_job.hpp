@@ -80,6 +80,9 @@ struct row_block {
     const double* label;         // one per row
     const double* class_weight;  // null: none
     double* value;               // one per row
+    double* count;               // how much a row counts in a mean, one per row; null: 1
+    const double* learned;       // a number that each row was given
+    double* learned_grad;
 };
 struct row_entry {
     void (*columns)(const void* params, const row_block&);

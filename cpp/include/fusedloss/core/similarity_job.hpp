@@ -25,11 +25,18 @@ struct similarity_input {
     class_array grad;      // data == nullptr: not wanted
 };
 
+// What a margin does where first * angle + second > pi and the cosine would rise again.
+enum class margin_beyond {
+    line,    // c - second * sin(second) - third, as ArcFace has it
+    falls,   // (-1)^k cos(first * angle + second) - 2 k - third, as SphereFace has it
+    cosine,  // c wherever c <= 0: the easy margin
+};
+
 // The score of the label, a cosine c, becomes cos(first * angle + second) - third: margins that make a head
 // ArcFace, CosFace, SphereFace ...
 struct target_margin {
     double first = 1.0, second = 0.0, third = 0.0;
-    double easy = 0.0;  // 1: only where c > 0
+    margin_beyond beyond = margin_beyond::line;
 };
 
 // scores = scale <a_i, b_j> + bias, or -scale |a_i - b_j|^2 + bias.

@@ -27,6 +27,16 @@ class row_view {
     FUSEDLOSS_INLINE number in(int k, position j) const { return load(block.in[k] + self().offset(j)); }
     FUSEDLOSS_INLINE void put(int b, position j, number x) { store(block.spare[b] + self().offset(j), x); }
     FUSEDLOSS_INLINE number get(int b, position j) const { return load(block.spare[b] + self().offset(j)); }
+    FUSEDLOSS_INLINE position size() const { return block.classes; }
+    FUSEDLOSS_INLINE View leading(position n) const {
+        View fewer = self();
+        fewer.block.classes = n;
+        return fewer;
+    }
+    template <class F>
+    FUSEDLOSS_INLINE void grad_from(position start, int k, F f) {
+        write(block.grad[k] + self().offset(start) - self().offset(0), f);
+    }
     template <class F>
     FUSEDLOSS_INLINE void for_each(F f) {
         for (position j = 0; j < block.classes; j += View::classes_per_pack) f(j);
@@ -50,7 +60,7 @@ class row_view {
 
   protected:
     FUSEDLOSS_INLINE explicit row_view(const row_block& b) : block(b) {}
-    const row_block block;
+    row_block block;
 
   private:
     FUSEDLOSS_INLINE const View& self() const { return static_cast<const View&>(*this); }
@@ -83,7 +93,17 @@ class column_view : public row_view<column_view> {
         }
         return load(lane);
     }
+    FUSEDLOSS_INLINE number learned() const { return load(block.learned + first); }
     FUSEDLOSS_INLINE void value(number x) { store(block.value + first, x); }
+    FUSEDLOSS_INLINE void count(number x) { store(block.count + first, x); }
+    FUSEDLOSS_INLINE void learned_grad(number x) { store(block.learned_grad + first, x); }
+    FUSEDLOSS_INLINE void add_at(int b, number i, number x) {
+        double at[number::lanes], lane[number::lanes];
+        store(at, i);
+        store(lane, x);
+        for (int l = 0; l < number::lanes; ++l)
+            if (lane[l] != 0.0) block.spare[b][offset(position(at[l])) + l] += lane[l];
+    }
 
     template <class F>
     FUSEDLOSS_INLINE number sum(F f) const {
@@ -158,10 +178,12 @@ class class_view : public row_view<class_view> {
         const double last = double(block.classes - 1), x = lane[0];
         return block.in[k][position(x > 0.0 ? x < last ? x : last : 0.0)];
     }
-    FUSEDLOSS_INLINE void value(number x) {
-        double lane[number::lanes];
-        store(lane, x);
-        block.value[0] = lane[0];
+    FUSEDLOSS_INLINE number learned() const { return block.learned[0]; }
+    FUSEDLOSS_INLINE void value(number x) { block.value[0] = lane_of(x); }
+    FUSEDLOSS_INLINE void count(number x) { block.count[0] = lane_of(x); }
+    FUSEDLOSS_INLINE void learned_grad(number x) { block.learned_grad[0] = lane_of(x); }
+    FUSEDLOSS_INLINE void add_at(int b, number i, number x) {
+        if (lane_of(x) != 0.0) block.spare[b][position(lane_of(i))] += lane_of(x);
     }
 
     template <class F>
@@ -198,6 +220,11 @@ class class_view : public row_view<class_view> {
     }
 
   private:
+    static FUSEDLOSS_INLINE double lane_of(number x) {
+        double lane[number::lanes];
+        store(lane, x);
+        return lane[0];
+    }
     double lane_index[number::lanes];
 };
 

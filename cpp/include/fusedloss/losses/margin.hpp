@@ -1,4 +1,4 @@
-// What margins make of the cosine of a label: ArcFace, CosFace.
+// What margins make of the cosine of a label: ArcFace, CosFace, SphereFace and all between.
 #pragma once
 
 #include "../core/similarity_job.hpp"
@@ -9,15 +9,27 @@ FUSEDLOSS_BEGIN
 struct margin_terms {
     double value, slope;  // slope: by the cosine
 };
+
+// cos(first * angle + second) - third. At cosines of -1 and 1 the slope stays finite.
 FUSEDLOSS_SHARED margin_terms with_margin(const target_margin& m, double cosine) {
+    constexpr double pi = 3.14159265358979323846, least_sine = 1e-6;
     const double c = cosine > 1.0 ? 1.0 : cosine < -1.0 ? -1.0 : cosine;
-    const double squared = 1.0 - c * c, sine = __builtin_sqrt(squared > 1e-12 ? squared : 1e-12);
+    const double sine = __builtin_sqrt((1.0 - c) * (1.0 + c)), steep = sine > least_sine ? sine : least_sine;
     const double of_second = __builtin_cos(m.second), sine_of_second = __builtin_sin(m.second);
-    // Beyond the angle where cos(angle + second) would rise again, a line goes on.
-    const bool falls = m.easy != 0.0 ? c > 0.0 : c > -of_second;
-    if (falls || m.second == 0.0)
-        return {c * of_second - sine * sine_of_second - m.third, of_second + c * sine_of_second / sine};
-    return {c - (m.easy != 0.0 ? 0.0 : m.second * sine_of_second) - m.third, 1.0};
+    if (m.first == 1.0 && m.beyond != margin_beyond::falls) {
+        const bool easy = m.beyond == margin_beyond::cosine;
+        const bool harder = easy ? c > 0.0 : c >= -of_second || m.second == 0.0;
+        if (!harder) return {c - (easy ? 0.0 : m.second * sine_of_second) - m.third, c == c ? 1.0 : c};
+        return {c * of_second - sine * sine_of_second - m.third, of_second + c * sine_of_second / steep};
+    }
+    const double angle = __builtin_acos(c), many = m.first * angle, inner = __builtin_cos(many);
+    // sin(first * angle) / sin(angle), at the ends by l'Hopital's rule.
+    const double ratio = sine > least_sine ? __builtin_sin(many) / sine : m.first * inner / c;
+    const double slope = m.first * (ratio * of_second + inner * (sine_of_second / steep));
+    // Every half turn the cosine changes its sign and goes on where it was.
+    const double begun = __builtin_ceil((many + m.second) / pi), turns = begun > 0.0 ? begun - 1.0 : 0.0;
+    const double sign = turns - 2.0 * __builtin_floor(0.5 * turns) == 0.0 ? 1.0 : -1.0;
+    return {sign * __builtin_cos(many + m.second) - 2.0 * turns - m.third, sign * slope};
 }
 
 FUSEDLOSS_END

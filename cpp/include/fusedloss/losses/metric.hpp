@@ -1,0 +1,440 @@
+// Metric learning: what one anchor's similarities or distances to a batch cost.
+#pragma once
+
+#include "pair_sets.hpp"
+
+namespace fusedloss {
+
+// log(1 + sum_same e^(-alpha (s - base))) / alpha + log(1 + sum_other e^(beta (s - base))) / beta.
+// Wang et al. (2019).
+struct multi_similarity {
+    double alpha = 2.0, beta = 50.0, base = 0.5;
+    static constexpr const char* name = "multi_similarity";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "alpha beta base";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// softplus(lse_same(-scale a (s - 1 + margin)) + lse_other(scale b (s - margin))) with the weights
+// a = max(0, 1 + margin - s), b = max(0, s + margin), constants if detached. Sun et al. (2020).
+struct circle {
+    double margin = 0.4, scale = 80.0, detach = 1.0;
+    static constexpr const char* name = "circle";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "margin scale detach";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// -log of the probability of the anchor's class in softmax(s). Goldberger et al. (2004) with s = -d^2.
+struct neighbourhood_components {
+    static constexpr const char* name = "nca";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// max(0, lse_same(d - positive_margin) + lse_other(negative_margin - d)). Hermans et al. (2017).
+struct generalized_lifted {
+    double positive_margin = 0.0, negative_margin = 1.0, measure = euclidean_distance;
+    static constexpr const char* name = "generalized_lifted";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "positive_margin negative_margin measure";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// lse_other(margin - d).
+struct lifted_negatives {
+    double margin = 1.0, measure = euclidean_distance;
+    static constexpr const char* name = "lifted_negatives";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "margin measure";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// sum_same max(0, J)^2 / 2 with J = log(e^a + e^b) + d - positive_margin, a and b being the lifted_negatives
+// of the two, which row input 2 holds. Its gradient counts the pair from both ends. Oh Song et al. (2016).
+struct lifted_structure {
+    double positive_margin = 0.0, negative_margin = 1.0, measure = euclidean_distance;
+    static constexpr const char* name = "lifted_structure";
+    static constexpr const char* inputs = "scores column_label of_negatives label";
+    static constexpr const char* params = "positive_margin negative_margin measure";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// sum_same log(1 + sum_other e^(scale (s_other - cos(acos s - margin)))). Yu and Tao (2019).
+struct tuplet_margin {
+    double margin = 0.1, scale = 64.0;
+    static constexpr const char* name = "tuplet_margin";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "margin scale";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// sum_same max(0, alpha + d - beta) + sum_other max(0, alpha + beta - d), beta being what the row has learned. Wu
+// et al. (2017).
+struct margin_pairs {
+    double alpha = 0.2, measure = euclidean_distance;
+    static constexpr const char* name = "margin_pairs";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "alpha measure";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// The farthest of the same class against the nearest of another. `valid_only` leaves out anchors that lack
+// either; otherwise 0 stands for the farthest of none, and the largest distance for the nearest of none.
+// Hermans et al. (2017).
+struct batch_hard {
+    double margin = 5.0, soft = 0.0, valid_only = 1.0, measure = euclidean_distance;
+    static constexpr const char* name = "batch_hard";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "margin soft valid_only measure";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// sum over same p, other n of max(0, d_p - d_n + margin).
+struct batch_all {
+    double margin = 5.0, measure = euclidean_distance;
+    static constexpr const char* name = "batch_all";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "margin measure";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// sum over same p of max(0, d_p - d_n + margin), n being the nearest other beyond p or else the farthest.
+// Schroff et al. (2015).
+struct batch_semi_hard {
+    double margin = 5.0, measure = euclidean_distance;
+    static constexpr const char* name = "batch_semi_hard";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "margin measure";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// [p has partners] positive_share log(1 + sum_same e^(-scale (s - margin))) + log(1 + sum_other e^(scale (s +
+// margin))): one proxy against a batch. Kim et al. (2020).
+struct proxy_anchor {
+    double scale = 32.0, margin = 0.1, positive_share = 1.0;
+    static constexpr const char* name = "proxy_anchor";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "scale margin positive_share";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// max(0, positive_margin - s_ii) + max(0, max_{j != i} s_ij - negative_margin), the label being i.
+// Wieting and Gimpel (2018).
+struct mega_batch_margin {
+    double positive_margin = 0.8, negative_margin = 0.3;
+    static constexpr const char* name = "mega_batch_margin";
+    static constexpr const char* inputs = "scores label";
+    static constexpr const char* params = "positive_margin negative_margin";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+}  // namespace fusedloss
+
+FUSEDLOSS_BEGIN
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const multi_similarity& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row);
+    const auto near = [&](auto j) { return -p.alpha * (row.in(0, j) - p.base); };
+    const auto far = [&](auto j) { return p.beta * (row.in(0, j) - p.base); };
+    const T same = log_sum_exp(row, [&](auto j) { return set.same(j); }, near, 0.0);
+    const T other = log_sum_exp(row, [&](auto j) { return set.other(j); }, far, 0.0);
+    row.value(same / p.alpha + other / p.beta);
+    if (!row.wants_grad(0)) return;
+    row.grad(0, [&](auto j) { return set.choose(j, -exp(near(j) - same), exp(far(j) - other)); });
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const circle& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row);
+    const T zero(0.0), one(1.0);
+    const auto lack = [&](auto j) { return positive_part((1.0 + p.margin) - row.in(0, j)); };
+    const auto excess = [&](auto j) { return positive_part(row.in(0, j) + p.margin); };
+    const auto near = [&](auto j) { return -p.scale * (lack(j) * (row.in(0, j) - (1.0 - p.margin))); };
+    const auto far = [&](auto j) { return p.scale * (excess(j) * (row.in(0, j) - p.margin)); };
+    const T same = log_sum_exp(row, [&](auto j) { return set.same(j); }, near);
+    const T other = log_sum_exp(row, [&](auto j) { return set.other(j); }, far);
+    const auto joined = logistic(same + other);
+    row.value(joined.softplus);
+    row.count(select((same == T(-__builtin_inf())) | (other == T(-__builtin_inf())), zero, one));
+    if (!row.wants_grad(0)) return;
+    const T follows(p.detach != 0.0 ? 0.0 : 1.0), slope = p.scale * joined.sigmoid;
+    row.grad(0, [&](auto j) {
+        const T s = row.in(0, j), a = lack(j), b = excess(j);
+        const T da = a - follows * sign(a) * (s - (1.0 - p.margin));
+        const T db = b + follows * sign(b) * (s - p.margin);
+        return set.choose(j, -slope * (da * exp(near(j) - same)), slope * (db * exp(far(j) - other)));
+    });
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const neighbourhood_components&, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row);
+    const T none(-__builtin_inf()), zero(0.0), one(1.0);
+    const auto z = [&](auto j) { return row.in(0, j); };
+    const T same = log_sum_exp(row, [&](auto j) { return set.same(j); }, z);
+    const T other = log_sum_exp(row, [&](auto j) { return set.other(j); }, z);
+    // The probability of the other classes is sigmoid(other - same).
+    const auto counts = !(same == none);
+    const auto odds = logistic(select(counts, other - same, none));
+    row.value(odds.softplus);
+    row.count(select(counts, one, zero));
+    if (!row.wants_grad(0)) return;
+    row.grad(0, [&](auto j) {
+        return set.choose(j, -odds.sigmoid * exp(z(j) - same), odds.sigmoid * exp(z(j) - other));
+    });
+}
+
+// lse_other(margin - d).
+template <class Row>
+FUSEDLOSS_INLINE typename Row::number log_sum_of_negatives(const partners<Row>& set, double margin) {
+    return log_sum_exp(set.row, [&](auto j) { return set.other(j); },
+                       [&](auto j) { return margin - set.distance(j); });
+}
+template <class T>
+FUSEDLOSS_INLINE T or_zero(T log_sum) {
+    return select(log_sum == T(-__builtin_inf()), T(0.0), log_sum);
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const generalized_lifted& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row, p.measure);
+    const auto near = [&](auto j) { return set.distance(j) - p.positive_margin; };
+    const T same = log_sum_exp(row, [&](auto j) { return set.same(j); }, near);
+    const T other = log_sum_of_negatives(set, p.negative_margin);
+    const T value = positive_part(or_zero(same) + or_zero(other));
+    row.value(value);
+    if (!row.wants_grad(0)) return;
+    const T active = sign(value);
+    row.grad(0, [&](auto j) {
+        const T far = p.negative_margin - set.distance(j);
+        return set.slope(j) * set.choose(j, active * exp(near(j) - same), -active * exp(far - other));
+    });
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const lifted_negatives& p, Row& row) {
+    row.value(log_sum_of_negatives(partners<Row>(row, p.measure), p.margin));
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const lifted_structure& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row, p.measure);
+    const T none(-__builtin_inf()), zero(0.0), one(1.0);
+    const T own = log_sum_of_negatives(set, p.negative_margin);
+    // log(e^own + e^theirs), 0 of nothing, and the share that `own` has in it.
+    const auto joined = [&](auto j) { return logistic(select(own == none, none, own - row.in(2, j))); };
+    const auto excess = [&](auto j) {
+        const T theirs = row.in(2, j), both = select(theirs == none, own, theirs + joined(j).softplus);
+        const T found = positive_part(or_zero(both) + (set.distance(j) - p.positive_margin));
+        return select(set.same(j), found, zero);
+    };
+    row.value(row.sum([&](auto j) {
+        const T e = excess(j);
+        return 0.5 * (e * e);
+    }));
+    row.count(set.count_same());
+    if (!row.wants_grad(0)) return;
+    // A pair has the same excess from both ends.
+    const T through_own = 2.0 * row.sum([&](auto j) {
+        return excess(j) * select(row.in(2, j) == none, one, joined(j).sigmoid);
+    });
+    row.grad(0, [&](auto j) {
+        const T far = p.negative_margin - set.distance(j);
+        return set.slope(j) * set.choose(j, excess(j), -through_own * exp(far - own));
+    });
+}
+
+// The sine of the angle whose cosine is c, at least 1e-6: the derivative in the cosine has it for a divisor.
+template <class T>
+FUSEDLOSS_INLINE T sine_of(T c) {
+    const T square = (1.0 - c) * (1.0 + c);
+    return sqrt(select(square < T(1e-12), T(1e-12), square));
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const tuplet_margin& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row);
+    const T zero(0.0);
+    const double turn_cos = __builtin_cos(p.margin), turn_sin = __builtin_sin(p.margin);
+    const auto far = [&](auto j) { return p.scale * row.in(0, j); };
+    const T other = log_sum_exp(row, [&](auto j) { return set.other(j); }, far);
+    const auto odds = [&](auto j) {
+        const T c = row.in(0, j);
+        return logistic(other - p.scale * (c * turn_cos + sine_of(c) * turn_sin));
+    };
+    row.value(row.sum([&](auto j) { return select(set.same(j), odds(j).softplus, zero); }));
+    row.count(set.count_same());
+    if (!row.wants_grad(0)) return;
+    const T all = p.scale * row.sum([&](auto j) { return select(set.same(j), odds(j).sigmoid, zero); });
+    row.grad(0, [&](auto j) {
+        const T c = row.in(0, j), turned = turn_cos - turn_sin * (c / sine_of(c));
+        return set.choose(j, -p.scale * odds(j).sigmoid * turned, all * exp(far(j) - other));
+    });
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const margin_pairs& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row, p.measure);
+    const T beta = row.learned();
+    const auto excess = [&](auto j) {
+        const T beyond = set.distance(j) - beta;
+        const T far = positive_part(p.alpha + beyond), near = positive_part(p.alpha - beyond);
+        return set.choose(j, far, near);
+    };
+    const auto pull = [&](auto j) { return set.choose(j, sign(excess(j)), -sign(excess(j))); };
+    row.value(row.sum(excess));
+    row.count(row.sum([&](auto j) { return abs(pull(j)); }));
+    if (!row.wants_grad(0)) return;
+    row.learned_grad(-row.sum(pull));
+    row.grad(0, [&](auto j) { return set.slope(j) * pull(j); });
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const batch_hard& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row, p.measure);
+    const T zero(0.0), one(1.0), none(__builtin_inf());
+    const auto distance = [&](auto j) { return set.distance(j); };
+    const auto any_of = [&](auto j) { return set.same(j) | set.other(j); };
+    const T farthest = row.max([&](auto j) { return select(set.same(j), distance(j), -none); });
+    const T nearest = row.min([&](auto j) { return select(set.other(j), distance(j), none); });
+    const T largest = row.max([&](auto j) { return select(any_of(j), distance(j), -none); });
+    const auto lonely = farthest == -none, unopposed = nearest == none;
+    const auto counts = p.valid_only != 0.0 ? !(lonely | unopposed) : !(largest == -none);
+    const T easy = select(unopposed, largest, nearest);
+    const T gap = select(counts, select(lonely, zero, farthest) - easy, zero);
+    const auto curve = logistic(gap);
+    const T hinge = positive_part(gap + p.margin);
+    row.value(select(counts, p.soft != 0.0 ? curve.softplus : hinge, zero));
+    row.count(select(counts, one, zero));
+    if (!row.wants_grad(0)) return;
+    const T slope = select(counts, p.soft != 0.0 ? curve.sigmoid : sign(hinge), zero);
+    const T positive = first_index(row, [&](auto j) { return set.same(j) & (distance(j) == farthest); });
+    const T negative = first_index(row, [&](auto j) {
+        return (set.other(j) | (unopposed & any_of(j))) & (distance(j) == easy);
+    });
+    row.grad(0, [&](auto j) {
+        const T pull = select(row.index(j) == positive, slope, zero);
+        return set.slope(j) * (pull - select(row.index(j) == negative, slope, zero));
+    });
+}
+
+// f(index, whether, score) for every column that is a positive of any of the rows, one after another.
+template <class Row, class F>
+FUSEDLOSS_INLINE void for_each_positive(Row& row, F f) {
+    using T = typename Row::number;
+    double classes[T::lanes];
+    store(classes, row.classes());
+    for (double p = 0.0; p < classes[0]; p += 1.0) {
+        const T score = row.at(0, T(p));
+        const auto found = (row.at(1, T(p)) == row.label()) & !(score == T(-__builtin_inf()));
+        if (any(found)) f(T(p), found, score);
+    }
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const batch_all& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row, p.measure);
+    const T zero(0.0);
+    T total(0.0), count(0.0);
+    // Scratch 1: the distances. Scratch 0: in how many triplets with a loss a positive is, and minus that of a
+    // negative.
+    row.for_each([&](auto j) {
+        row.put(0, j, zero);
+        row.put(1, j, set.distance(j));
+    });
+    for_each_positive(row, [&](T index, auto is_positive, T score) {
+        const T reach = set.distance_of(score) + p.margin;
+        const auto excess = [&](auto j) {
+            return select(set.other(j) & is_positive, positive_part(reach - row.get(1, j)), zero);
+        };
+        total = total + row.sum(excess);
+        const T active = row.sum([&](auto j) {
+            const T one = sign(excess(j));
+            row.put(0, j, row.get(0, j) - one);
+            return one;
+        });
+        row.add_at(0, index, active);
+        count = count + active;
+    });
+    row.value(total);
+    row.count(count);
+    if (row.wants_grad(0)) row.grad(0, [&](auto j) { return set.slope(j) * row.get(0, j); });
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const batch_semi_hard& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row, p.measure);
+    const T zero(0.0), one(1.0), none(__builtin_inf());
+    T total(0.0), count(0.0);
+    row.for_each([&](auto j) {
+        row.put(0, j, zero);
+        row.put(1, j, set.distance(j));
+    });
+    const auto distance = [&](auto j) { return row.get(1, j); };
+    const T farthest = row.max([&](auto j) { return select(set.other(j), distance(j), -none); });
+    const T last = first_index(row, [&](auto j) { return set.other(j) & (distance(j) == farthest); });
+    const auto opposed = !(farthest == -none);
+    for_each_positive(row, [&](T index, auto is_positive, T score) {
+        const T d = set.distance_of(score);
+        const auto beyond = [&](auto j) { return set.other(j) & (distance(j) > d); };
+        const T nearest = row.min([&](auto j) { return select(beyond(j), distance(j), none); });
+        const T first = first_index(row, [&](auto j) { return beyond(j) & (distance(j) == nearest); });
+        const auto found = nearest < none, counts = is_positive & opposed;
+        const T excess = positive_part((d - select(found, nearest, farthest)) + p.margin);
+        const T active = select(counts, sign(excess), zero);
+        total = total + select(counts, excess, zero);
+        count = count + select(counts, one, zero);
+        row.add_at(0, index, active);
+        row.add_at(0, select(found, first, last), -active);
+    });
+    row.value(total);
+    row.count(count);
+    if (row.wants_grad(0)) row.grad(0, [&](auto j) { return set.slope(j) * row.get(0, j); });
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const proxy_anchor& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row);
+    const auto near = [&](auto j) { return -p.scale * (row.in(0, j) - p.margin); };
+    const auto far = [&](auto j) { return p.scale * (row.in(0, j) + p.margin); };
+    const T same = log_sum_exp(row, [&](auto j) { return set.same(j); }, near, 0.0);
+    const T other = log_sum_exp(row, [&](auto j) { return set.other(j); }, far, 0.0);
+    row.value(p.positive_share * same + other);
+    if (!row.wants_grad(0)) return;
+    const T pull = p.scale * p.positive_share, push = p.scale;
+    row.grad(0, [&](auto j) {
+        return set.choose(j, -pull * exp(near(j) - same), push * exp(far(j) - other));
+    });
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const mega_batch_margin& p, Row& row) {
+    using T = typename Row::number;
+    const T zero(0.0), none(__builtin_inf());
+    const T lack = positive_part(p.positive_margin - row.at(0, row.label()));
+    const T hardest = row.max([&](auto j) { return select(row.at_label(j), -none, row.in(0, j)); });
+    const T excess = positive_part(hardest - p.negative_margin);
+    row.value(lack + excess);
+    if (!row.wants_grad(0)) return;
+    const T pull = sign(lack), push = sign(excess);
+    const T at = first_index(row, [&](auto j) { return (!row.at_label(j)) & (row.in(0, j) == hardest); });
+    row.grad(0, [&](auto j) {
+        return select(row.at_label(j), -pull, select(row.index(j) == at, push, zero));
+    });
+}
+
+FUSEDLOSS_END
