@@ -48,20 +48,24 @@ class similarity_run {
         if (chunk > count) chunk = count;
         scores = buffer(chunk * pitch);
         workspace = buffer(run.product_workspace * threads_);
-        if (job.rows.weights > 0 || job.rows.ignores) find_excluded();
+        if ((job.rows.weights > 0 || job.rows.ignores) && job.first_loss < 0) find_excluded();
         slopes.resize(std::size_t(job.has_margin ? chunk : 0));
+        radial.resize(slopes.size());
+        terms.resize(std::size_t(job.terms ? count : 0));
         column_sums.resize(std::size_t(gradients && (job.distance || job.bias_grad) ? columns : 0));
     }
 
     sum all() {
         for (matrix& m : matrices) prepare(m);
         if (job.two_sided) look_at_columns();
+        if (job.first_loss >= 0) run_first_loss();
         sum total{0.0, 0.0};
         for_chunks([&](const score_chunk<C>& s, std::int64_t begin) {
             score(s, begin);
             add_to(total, apply_loss(s, begin));
             if (gradients) push_back(s, begin);
         });
+        if (job.terms) count_terms();
         if (gradients) finish();
         return settled(total);
     }
@@ -92,6 +96,10 @@ class similarity_run {
         const C* at(std::int64_t vector, std::int64_t dimensions) const { return data + vector * dimensions; }
     };
 
+    static bool is_column(similarity_role role) {
+        return role == similarity_role::column || role == similarity_role::centres;
+    }
+
     void assign_inputs() {
         for (int k = 0; k < job.inputs; ++k) {
             const similarity_input& input = job.input[k];
@@ -101,7 +109,7 @@ class similarity_run {
                 own_of.push_back(int(matrices.size()));
                 matrices.emplace_back();
             } else {
-                int& index = role == similarity_role::column ? y : x;
+                int& index = is_column(role) ? y : x;
                 if (index < 0) {
                     index = int(matrices.size());
                     matrices.emplace_back();
@@ -110,7 +118,7 @@ class similarity_run {
             }
             matrix& m = role == similarity_role::own
                             ? matrices.back()
-                            : matrices[std::size_t(role == similarity_role::column ? y : x)];
+                            : matrices[std::size_t(is_column(role) ? y : x)];
             m.inputs.push_back(k);
             m.vectors += input.vectors;
             m.wanted = m.wanted || input.grad.rows.data;
@@ -130,7 +138,8 @@ class similarity_run {
             plain = plain && (a.rows.stride[1] == by_vector || input.each == 1) &&
                     (a.rows.stride[0] == by_vector * input.each || count == 1);
         else
-            plain = plain && (a.rows.stride[0] == by_vector || input.vectors == 1);
+            plain = plain && (a.rows.stride[0] == by_vector || input.vectors == 1) &&
+                    input.role != similarity_role::centres;
         return plain;
     }
 
@@ -157,19 +166,20 @@ class similarity_run {
     void prepare(matrix& m) {
         const similarity_input& first = job.input[m.inputs[0]];
         const bool single = m.inputs.size() == 1, wanted = gradients && m.wanted;
-        if (single && !job.normalize && !job.distance && usable(first, first.data)) {
+        const bool normalize = job.normalize && !(job.raw_rows && &m == &matrices[std::size_t(x)]);
+        if (single && !normalize && !job.distance && usable(first, first.data)) {
             m.data = static_cast<const C*>(first.data.rows.data);
         } else {
             m.own_data = buffer(m.vectors * dimensions);
             m.data = m.own_data.get();
-            if (job.normalize && wanted) m.norms.resize(std::size_t(m.vectors));
+            if (normalize && wanted) m.norms.resize(std::size_t(m.vectors));
             std::int64_t done = 0;
             for (int k : m.inputs) {
                 const similarity_input& input = job.input[k];
                 C* const to = m.own_data.get() + done * dimensions;
                 double* const norms = m.norms.empty() ? nullptr : m.norms.data() + done;
                 over(input.vectors, [&](int, std::int64_t begin, std::int64_t end) {
-                    run.fetch(input.data, each_of(input), begin, end, dimensions, job.normalize, nullptr, to,
+                    run.fetch(input.data, each_of(input), begin, end, dimensions, normalize, nullptr, to,
                               norms);
                 });
                 done += input.vectors;
@@ -184,7 +194,7 @@ class similarity_run {
         }
     }
     static std::int64_t each_of(const similarity_input& input) {
-        return input.role == similarity_role::own ? input.each : 1;
+        return input.role == similarity_role::own || input.role == similarity_role::centres ? input.each : 1;
     }
 
     C* own_scores(const score_chunk<C>& s, int r, std::int64_t column) const {
@@ -224,7 +234,10 @@ class similarity_run {
         }
         if (job.exclude_self)
             for (int r = 0; r < s.rows; ++r) *own_scores(shared, r, begin + r) = -C(__builtin_inf());
-        if (job.has_margin) run.apply_margins(job.margin, job.scale, shared, labels() + begin, slopes.data());
+        if (job.has_margin)
+            run.apply_margins(job.margin, job.scale, shared, labels() + begin,
+                              job.raw_rows ? rows.at(begin, dimensions) : nullptr, dimensions, slopes.data(),
+                              radial.data());
     }
     const std::int64_t* labels() const { return static_cast<const std::int64_t*>(job.rows.label.data); }
 
@@ -244,6 +257,11 @@ class similarity_run {
             const double most = a > b ? a : b, least = a > b ? b : a;
             a = b = most + std::log1p(std::exp(least - most));
         }
+        weigh_columns();
+    }
+
+    // The weights of the rows as those of the columns of their numbers.
+    void weigh_columns() {
         column_weight.assign(std::size_t(columns), 0.0);
         for (std::int64_t i = 0; i < count && i < columns; ++i) column_weight[std::size_t(i)] = weight_of(i);
     }
@@ -286,7 +304,7 @@ class similarity_run {
 
     // ---- the loss -----------------------------------------------------------------------------------
 
-    sum apply_loss(const score_chunk<C>& s, std::int64_t begin) {
+    rows_job rows_of(const score_chunk<C>& s, std::int64_t begin) const {
         rows_job rows = job.rows;
         rows.count = rows.shape[0] = s.rows;
         rows.in[0].rows.data = s.scores;
@@ -294,20 +312,62 @@ class similarity_run {
         rows.in[0].rows.stride[0] = pitch * std::int64_t(sizeof(C));
         rows.in[0].step = sizeof(C);
         for (int k = 1; k < rows.inputs; ++k) rows.in[k].rows = advanced(rows.in[k].rows, begin);
-        if (job.two_sided) {
-            for (auto* numbers : {&column_log_sum_exp, &column_weight}) {
-                class_array& in = rows.in[rows.inputs++];
-                in.rows = {numbers->data(), dtype::float64, {0}};
-                in.step = sizeof(double);
-            }
-            rows.weights = 0;
-        }
         rows.in_floats = sizeof(C) == sizeof(float);
-        if (gradients) rows.grad[0] = rows.in[0];
         rows.label = advanced(rows.label, begin);
         for (int k = 0; k < rows.weights; ++k) rows.weight[k] = advanced(rows.weight[k], begin);
         rows.value = advanced(rows.value, begin);
+        if (rows.learned) rows.learned += begin;
+        if (rows.learned_grad) rows.learned_grad += begin;
+        if (job.terms) rows.terms = const_cast<double*>(terms.data()) + begin;
+        return rows;
+    }
+    static void add_input(rows_job& rows, std::vector<double>& of_columns) {
+        class_array& in = rows.in[rows.inputs++];
+        in.rows = {of_columns.data(), dtype::float64, {0}};
+        in.step = sizeof(double);
+    }
+
+    // What the first loss gives for each row. The loss weighs rows by itself: one row's negatives matter to others.
+    void run_first_loss() {
+        firsts.resize(std::size_t(count));
+        for_chunks([&](const score_chunk<C>& s, std::int64_t begin) {
+            score(s, begin);
+            rows_job rows = rows_of(s, begin);
+            rows.value = {firsts.data() + begin, dtype::float64, {sizeof(double)}};
+            rows.grad[0].rows.data = nullptr;
+            rows.terms = nullptr;
+            rows.weights = 0;
+            rows.total = false;
+            run_rows(job.first_loss, rows, threads_);
+        });
+        weigh_columns();
+    }
+
+    sum apply_loss(const score_chunk<C>& s, std::int64_t begin) {
+        rows_job rows = rows_of(s, begin);
+        if (job.two_sided) {
+            add_input(rows, column_log_sum_exp);
+            add_input(rows, column_weight);
+            rows.weights = 0;
+        }
+        if (job.first_loss >= 0) {
+            add_input(rows, firsts);
+            rows.class_weight = column_weight.data();
+            rows.learned = column_weight.data() + begin;
+            rows.weights = 0;
+        }
+        if (gradients) rows.grad[0] = rows.in[0];
         return run_rows(loss_, rows, threads_);
+    }
+
+    void count_terms() {
+        sum all{0.0, 0.0};
+        for (double t : terms) add_to(all, t);
+        *job.terms = all;
+        const double many = rounded(all);
+        if (!job.mean_of_terms || many == 0.0) return;
+        factor_ = 1.0 / many;
+        for (std::int64_t i = 0; job.rows.learned_grad && i < count; ++i) job.rows.learned_grad[i] *= factor_;
     }
 
     // ---- gradients ----------------------------------------------------------------------------------
@@ -321,6 +381,7 @@ class similarity_run {
             for (int r = 0; r < s.rows; ++r)
                 if (labels()[begin + r] >= 0) {
                     C& g = *own_scores(shared, r, labels()[begin + r]);
+                    radial[std::size_t(r)] *= double(g);
                     g = C(double(g) * slopes[std::size_t(r)]);
                 }
         const double factor = job.distance ? 2.0 * job.scale : job.scale;
@@ -375,6 +436,10 @@ class similarity_run {
             });
             column += each;
         }
+        if (job.has_margin && job.raw_rows && rows.wanted)
+            for (int r = 0; r < s.rows; ++r)
+                run.add_multiple(rows.grad_of(begin + r, dimensions), rows.at(begin + r, dimensions),
+                                 radial[std::size_t(r)], dimensions);
         if (job.distance && rows.wanted)
             over(s.rows, [&](int, std::int64_t first, std::int64_t last) {
                 for (std::int64_t r = first; r < last; ++r)
@@ -426,7 +491,7 @@ class similarity_run {
                 if (!input.grad.rows.data) continue;
                 over(input.vectors, [&](int, std::int64_t begin, std::int64_t end) {
                     run.return_gradients(input.grad, each_of(input), begin, end, dimensions, m.data + from,
-                                         norms, m.grad + from);
+                                         norms, factor_, m.grad + from);
                 });
             }
         }
@@ -443,7 +508,8 @@ class similarity_run {
     std::vector<int> own_of;
     std::int64_t own_columns = 0, columns, pitch, chunk;
     buffer scores, workspace;
-    std::vector<double> slopes, column_sums, column_log_sum_exp, column_weight;
+    std::vector<double> slopes, radial, column_sums, column_log_sum_exp, column_weight, firsts, terms;
+    double factor_ = 1.0;        // of all gradients
     std::vector<bool> excluded;  // empty: no row
     buffer kept_rows;
 };

@@ -56,6 +56,10 @@ struct rows_job : row_frame {
     bool weighs_labels;          // the class weight of the label multiplies its row
     const double* class_offset;
     const double* class_margin;
+    // For losses that ask (losses/row_terms.hpp), one per row, side by side; null: not there, or not wanted.
+    const double* learned = nullptr;
+    double* learned_grad = nullptr;
+    double* terms = nullptr;  // how many the value sums, times the weight of the row
     class_array grad[max_row_inputs];
     class_array hess;
     strided log_sum_exp;  // one per row, of the transformed scores
@@ -80,7 +84,7 @@ struct row_block {
     const double* label;         // one per row
     const double* class_weight;  // null: none
     double* value;               // one per row
-    double* count;               // how much a row counts in a mean, one per row; null: 1
+    double* count;               // how many terms the value sums, one per row
     const double* learned;       // a number that each row was given
     double* learned_grad;
 };

@@ -260,8 +260,13 @@ FUSEDLOSS_SHARED void scale_row(double* row, std::int64_t classes, double factor
     for (std::int64_t j = 0; j < classes; j += pack<double>::lanes) scale_run(row + j, factor);
 }
 
+// Numbers in a staged array: a panel, or a row and what a formula may write beyond it.
+inline std::int64_t staged_size(const rows_job& job) {
+    return in_columns(job) ? job.classes * panel_rows : padded(job.classes + row_unit / 2);
+}
+
 inline std::size_t rows_workspace(const rows_job& job) {
-    const std::int64_t one = in_columns(job) ? job.classes * panel_rows : padded(job.classes);
+    const std::int64_t one = staged_size(job);
     int arrays = job.inputs + 2 + (job.hess.rows.data ? 1 : 0) + (job.class_weight ? 1 : 0);
     for (int k = 0; k < max_row_inputs; ++k) arrays += job.grad[k].rows.data ? 1 : 0;
     return std::size_t(one) * std::size_t(arrays) * sizeof(double);
@@ -272,7 +277,7 @@ inline sum process_rows(const rows_job& job, const row_entry& kernels, std::int6
                         void* workspace) {
     const bool columns = in_columns(job);
     const int most = columns ? panel_rows : 1;
-    const std::int64_t one = columns ? job.classes * panel_rows : padded(job.classes);
+    const std::int64_t one = staged_size(job);
     row_block block{};
     const auto take = [&] {
         double* const p = static_cast<double*>(workspace);
@@ -280,11 +285,15 @@ inline sum process_rows(const rows_job& job, const row_entry& kernels, std::int6
         return p;
     };
     alignas(64) double values[panel_rows], weights[panel_rows], factors[panel_rows];
+    alignas(64) double counts[panel_rows], learned[panel_rows], learned_grads[panel_rows];
     double* staged[max_row_inputs];
     row_facts facts;
     block.classes = job.classes;
     block.label = facts.label;
     block.value = values;
+    block.count = counts;
+    block.learned = learned;
+    block.learned_grad = learned_grads;
     for (int k = 0; k < job.inputs; ++k) block.in[k] = staged[k] = take();
     for (double*& spare : block.spare) spare = take();
     for (int k = 0; k < max_row_inputs; ++k)
@@ -303,7 +312,9 @@ inline sum process_rows(const rows_job& job, const row_entry& kernels, std::int6
         fetch_facts(job, at, n, facts);
         block.rows = n;
         for (int r = 0; r < panel_rows; ++r) {
-            values[r] = 0.0;
+            values[r] = learned[r] = learned_grads[r] = 0.0;
+            counts[r] = 1.0;
+            if (job.learned && r < n) learned[r] = job.learned[at + r];
             weights[r] = facts.weight[r] == 0.0 ? 0.0 : facts.weight[r] * facts.label_weight[r];
             factors[r] = weights[r] * job.grad_scale;
         }
@@ -330,6 +341,9 @@ inline sum process_rows(const rows_job& job, const row_entry& kernels, std::int6
         for (int k = 0; k < max_row_inputs; ++k) emit(job.grad[k], block.grad[k]);
         emit(job.hess, block.hess);
         for (int r = 0; r < panel_rows; r += pack<double>::lanes) scale_run(values + r, load(weights + r));
+        for (int r = 0; job.terms && r < n; ++r) job.terms[at + r] = facts.weight[r] * counts[r];
+        for (int r = 0; job.learned_grad && r < n; ++r)
+            job.learned_grad[at + r] = factors[r] == 0.0 ? 0.0 : factors[r] * learned_grads[r];
         sink.put(at, n, values);
     }
     if (job.stream) stream_fence();

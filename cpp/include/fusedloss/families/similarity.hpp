@@ -98,10 +98,11 @@ FUSEDLOSS_SHARED double dot(const C* a, const C* b, std::int64_t n) {
 }
 
 // The gradient with respect to vectors [begin, end), from that with respect to what fetch_vectors made of
-// them, to where the caller wants it.
+// them, times a factor to where the caller wants it.
 template <class C>
 inline void return_gradients(const class_array& out, std::int64_t each, std::int64_t begin, std::int64_t end,
-                             std::int64_t dimensions, const C* vectors, const double* norms, C* grad) {
+                             std::int64_t dimensions, const C* vectors, const double* norms, double factor,
+                             C* grad) {
     constexpr std::int64_t most = chunk_bytes / sizeof(C);
     for (std::int64_t v = begin; v < end; ++v) {
         C* const g = grad + v * dimensions;
@@ -114,6 +115,7 @@ inline void return_gradients(const class_array& out, std::int64_t each, std::int
             for (std::int64_t d = 0; d < dimensions; ++d)
                 g[d] = norm < least_norm ? C(0) : C((double(g[d]) - along * double(u[d])) / norm);
         }
+        for (std::int64_t d = 0; factor != 1.0 && d < dimensions; ++d) g[d] = C(factor * double(g[d]));
         char* const p =
             static_cast<char*>(out.rows.data) + v / each * out.rows.stride[0] + v % each * out.rows.stride[1];
         if (reinterpret_cast<char*>(g) == p) continue;
@@ -155,17 +157,25 @@ inline void add_multiple(C* g, const C* x, double factor, std::int64_t n) {
     for (std::int64_t d = 0; d < n; ++d) g[d] = C(double(g[d]) + factor * double(x[d]));
 }
 
-// The scores of the labels with their margins, and the slopes that their gradients are multiplied by.
+// The scores of the labels with their margins, and the slopes that their gradients are multiplied by. Of rows
+// that were not normalised (`vectors`, else null) the cosine is multiplied by their length: `radial` is by how
+// much a multiple of the vector changes it.
 template <class C>
 inline void apply_margins(const target_margin& margin, double scale, const score_chunk<C>& s,
-                          const std::int64_t* labels, double* slopes) {
+                          const std::int64_t* labels, const C* vectors, std::int64_t dimensions, double* slopes,
+                          double* radial) {
     for (int r = 0; r < s.rows; ++r) {
         slopes[r] = 1.0;
+        radial[r] = 0.0;
         if (labels[r] < 0) continue;
+        double length = vectors ? norm_of(vectors + r * dimensions, dimensions) : 1.0;
+        if (length < least_norm) length = least_norm;
         C& score = s.scores[r * s.pitch + labels[r]];
-        const margin_terms t = with_margin(margin, double(score) / scale);
-        score = C(scale * t.value);
+        const double cosine = double(score) / (scale * length);
+        const margin_terms t = with_margin(margin, cosine);
+        score = C(scale * length * t.value);
         slopes[r] = t.slope;
+        if (vectors) radial[r] = scale / length * (t.value - t.slope * cosine);
     }
 }
 
