@@ -11,7 +11,8 @@ template <class Rows, class Similarity>
 struct kernels_of;
 template <class... Rows, class... Similarity>
 struct kernels_of<type_list<Rows...>, type_list<Similarity...>> {
-    static constexpr row_entry entries[] = {make_row_kernels<Rows>()..., make_row_kernels<Similarity>()...};
+    static constexpr row_entry entries[] = {make_row_kernels<Rows>()...,
+                                            make_long_row_kernels<Similarity>()...};
 };
 
 }  // namespace

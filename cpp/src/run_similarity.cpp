@@ -104,7 +104,7 @@ class similarity_run {
         for (int k = 0; k < job.inputs; ++k) {
             const similarity_input& input = job.input[k];
             const similarity_role role = input.role;
-            if (role == similarity_role::scale || role == similarity_role::bias) continue;
+            if (!has_vectors(role)) continue;
             if (role == similarity_role::own) {
                 own_of.push_back(int(matrices.size()));
                 matrices.emplace_back();
@@ -116,9 +116,8 @@ class similarity_run {
                 }
                 if (role == similarity_role::both) y = index;
             }
-            matrix& m = role == similarity_role::own
-                            ? matrices.back()
-                            : matrices[std::size_t(is_column(role) ? y : x)];
+            matrix& m = role == similarity_role::own ? matrices.back()
+                                                     : matrices[std::size_t(is_column(role) ? y : x)];
             m.inputs.push_back(k);
             m.vectors += input.vectors;
             m.wanted = m.wanted || input.grad.rows.data;
@@ -304,7 +303,7 @@ class similarity_run {
 
     // ---- the loss -----------------------------------------------------------------------------------
 
-    rows_job rows_of(const score_chunk<C>& s, std::int64_t begin) const {
+    rows_job rows_of(const score_chunk<C>& s, std::int64_t begin) {
         rows_job rows = job.rows;
         rows.count = rows.shape[0] = s.rows;
         rows.in[0].rows.data = s.scores;
@@ -318,7 +317,7 @@ class similarity_run {
         rows.value = advanced(rows.value, begin);
         if (rows.learned) rows.learned += begin;
         if (rows.learned_grad) rows.learned_grad += begin;
-        if (job.terms) rows.terms = const_cast<double*>(terms.data()) + begin;
+        if (job.terms) rows.terms = terms.data() + begin;
         return rows;
     }
     static void add_input(rows_job& rows, std::vector<double>& of_columns) {
@@ -327,7 +326,8 @@ class similarity_run {
         in.step = sizeof(double);
     }
 
-    // What the first loss gives for each row. The loss weighs rows by itself: one row's negatives matter to others.
+    // What the first loss gives for each row. The loss weighs rows by itself: one row's negatives matter to
+    // others.
     void run_first_loss() {
         firsts.resize(std::size_t(count));
         for_chunks([&](const score_chunk<C>& s, std::int64_t begin) {

@@ -12,9 +12,16 @@ using fusedloss::rows_job;
 using fusedloss::similarity_input;
 using fusedloss::similarity_role;
 
-enum divisor { by_rows, by_weights, by_elements, by_tasks, by_anchors, by_pairs };
-enum labelling { given, diagonal, opposite, first };
-enum flags : unsigned { normalize = 1, exclude_self = 2, distance = 4, two_sided = 8, paired = 16 };
+enum divisor { by_rows, by_weights, by_elements, by_tasks, by_anchors, by_pairs, by_terms };
+enum labelling { given, diagonal, opposite, first, numbered };
+enum flags : unsigned {
+    normalize = 1,
+    exclude_self = 2,
+    distance = 4,
+    two_sided = 8,
+    paired = 16,
+    raw_rows = 32
+};
 
 // As SimilarityKernel of _core_kernels.py gives them, in this order.
 struct similarity_options {
@@ -29,7 +36,8 @@ struct similarity_options {
           labels(py::cast<int>(t[8])),
           flag(py::cast<unsigned>(t[9])),
           scale(py::cast<double>(t[10])),
-          margin(t[15]) {
+          margin(t[15]),
+          first_loss(py::cast<int>(t[16])) {
         softmax.softcap = py::cast<double>(t[11]);
         softmax.z_loss = py::cast<double>(t[12]);
         softmax.label_smoothing = py::cast<double>(t[13]);
@@ -42,6 +50,7 @@ struct similarity_options {
     unsigned flag;
     double scale;
     py::object margin;
+    int first_loss;
     fusedloss::softmax_options softmax;
     std::string label_name;
 };
@@ -71,7 +80,9 @@ struct similarity_request : request<rows_job> {
             case 'c': return similarity_role::column;
             case 'b': return similarity_role::both;
             case 'o': return similarity_role::own;
+            case 'k': return similarity_role::centres;
             case 's': return similarity_role::scale;
+            case 'n': return similarity_role::number;
             default: return similarity_role::bias;
         }
     }
@@ -88,16 +99,19 @@ struct similarity_request : request<rows_job> {
             in.role = role_of(options.roles[std::size_t(k)]);
             const py::array a = array_in(input[k]);
             const std::string width = std::to_string(similarity.dimensions) + "]";
-            if (in.role == similarity_role::scale || in.role == similarity_role::bias) continue;
-            const bool several = in.role == similarity_role::own && a.ndim() == 3;
-            if (a.ndim() != 2 && !several) refuse(k, "[n, " + width);
+            if (!fusedloss::has_vectors(in.role)) continue;
+            const bool of_class = in.role == similarity_role::centres;
+            const bool several = (in.role == similarity_role::own || of_class) && a.ndim() == 3;
+            if (of_class ? !several : a.ndim() != 2 && !several)
+                refuse(k, (of_class ? "[classes, centres, " : "[n, ") + width);
             if (a.shape(a.ndim() - 1) != similarity.dimensions) refuse(k, "[n, " + width);
-            in.each = several ? std::int64_t(a.shape(1)) : 1;
-            in.vectors = std::int64_t(a.shape(0)) * in.each;
+            in.each = several ? std::int64_t(a.shape(of_class ? 0 : 1)) : 1;
+            in.vectors = several ? std::int64_t(a.shape(0) * a.shape(1)) : std::int64_t(a.shape(0));
             if (in.role == similarity_role::own) {
                 own += in.each;
             } else {
-                if (in.role != similarity_role::column) rows += in.vectors;
+                const bool columns_alone = of_class || in.role == similarity_role::column;
+                if (!columns_alone) rows += in.vectors;
                 if (in.role != similarity_role::row) columns += in.vectors;
             }
         }
@@ -130,6 +144,13 @@ struct similarity_request : request<rows_job> {
         if (n == 2) to.rows.stride[1] = 0;
     }
 
+    // Centres are laid out one of each class after another.
+    static void lay_vectors(const argument& who, const py::array& a, dtype t, similarity_role role,
+                            class_array& to) {
+        lay(who, a, t, to);
+        if (role == similarity_role::centres) std::swap(to.rows.stride[0], to.rows.stride[1]);
+    }
+
     void read_vectors() {
         similarity.scale = options.scale;
         for (int k = 0; k < inputs; ++k) {
@@ -145,12 +166,17 @@ struct similarity_request : request<rows_job> {
                 bias = a;
                 similarity.bias = bias.data();
                 similarity.bias_step = a.ndim() == 1 && a.size() == shared;
+            } else if (in.role == similarity_role::number) {
+                if (a.size() != 1 && a.ndim() != 1) refuse(k, "a single number or one for each class");
+                number = a;
+                has_number = true;
             } else {
-                lay(input_arg(k), a, type[k], in.data);
+                lay_vectors(input_arg(k), a, type[k], in.role, in.data);
             }
             in.grad.rows.data = nullptr;
         }
         similarity.normalize = options.flag & normalize;
+        similarity.raw_rows = options.flag & raw_rows;
         similarity.exclude_self = options.flag & exclude_self;
         similarity.distance = options.flag & distance;
         similarity.two_sided = options.flag & two_sided;
@@ -159,8 +185,25 @@ struct similarity_request : request<rows_job> {
         if (similarity.has_margin) {
             const py::tuple m = options.margin;
             similarity.margin = {py::cast<double>(m[0]), py::cast<double>(m[1]), py::cast<double>(m[2]),
-                                 py::cast<double>(m[3])};
+                                 fusedloss::margin_beyond(py::cast<int>(m[3]))};
         }
+        similarity.first_loss = options.first_loss;
+        similarity.terms = nullptr;
+    }
+
+    // The number that each row has learned: one for all, or that of its class.
+    void read_numbers() {
+        if (!has_number) return;
+        const std::int64_t many = number.size();
+        learned = py::array_t<double>(count);
+        for (std::int64_t i = 0; i < count; ++i) {
+            const std::int64_t y = many == 1 ? 0 : label.data()[i];
+            if (y >= many)
+                throw py::index_error(label_arg().text() + index_text(i) + " = " + std::to_string(y) +
+                                      " is not in [0, " + std::to_string(many) + ")");
+            learned.mutable_data()[i] = number.data()[y];
+        }
+        job.learned = learned.data();
     }
 
     // One number for each column, as a further input of the loss of the rows.
@@ -187,9 +230,9 @@ struct similarity_request : request<rows_job> {
             label = py::array_t<std::int64_t>(count);
             std::int64_t* const to = label.mutable_data();
             for (std::int64_t i = 0; i < count; ++i)
-                to[i] = options.labels == diagonal ? i
-                        : options.labels == first  ? 0
-                                                   : (i + count / 2) % count;
+                to[i] = options.labels == first      ? 0
+                        : options.labels == opposite ? (i + count / 2) % count
+                                                     : i;
             place_label();
             return;
         }
@@ -280,14 +323,17 @@ struct similarity_request : request<rows_job> {
             if (!grad[k]) continue;
             similarity_input& in = similarity.input[k];
             job.grad[0].rows.data = this;
-            if (in.role == similarity_role::scale) {
+            if (in.role == similarity_role::number) {
+                learned_grad = py::array_t<double>(count);
+                job.learned_grad = learned_grad.mutable_data();
+            } else if (in.role == similarity_role::scale) {
                 similarity.scale_grad = &scale_grad;
             } else if (in.role == similarity_role::bias) {
                 bias_grad = py::array_t<double>(array_in(input[k]).size());
                 bias_grad[py::ellipsis()] = 0.0;
                 similarity.bias_grad = bias_grad.mutable_data();
             } else {
-                lay(arg("out"), array_in(grad[k]), grad_type(k), in.grad);
+                lay_vectors(arg("out"), array_in(grad[k]), grad_type(k), in.role, in.grad);
             }
         }
     }
@@ -298,7 +344,8 @@ struct similarity_request : request<rows_job> {
             if (!overlap(array_in(input[k]), out)) continue;
             input[k] = array_in(input[k]).attr("copy")();
             if (similarity.input[k].data.rows.data)
-                lay(input_arg(k), array_in(input[k]), type[k], similarity.input[k].data);
+                lay_vectors(input_arg(k), array_in(input[k]), type[k], similarity.input[k].role,
+                            similarity.input[k].data);
         }
         for (int k = 0; k < job.weights; ++k)
             if (overlap(array_in(weight[k]), out)) {
@@ -311,6 +358,24 @@ struct similarity_request : request<rows_job> {
         }
     }
 
+    py::array_t<double> gathered_numbers() const {
+        const std::int64_t many = number.size();
+        std::vector<fusedloss::sum> totals(std::size_t(many), fusedloss::sum{0.0, 0.0});
+        for (std::int64_t i = 0; i < count; ++i)
+            fusedloss::add_to(totals[std::size_t(many == 1 ? 0 : label.data()[i])], learned_grad.data()[i]);
+        py::array_t<double> gathered(many);
+        for (std::int64_t k = 0; k < many; ++k)
+            gathered.mutable_data()[k] = fusedloss::rounded(totals[std::size_t(k)]);
+        return gathered;
+    }
+
+    // Losses that sum terms of which the data decides how many there are.
+    void divide_by_terms(const demands& d) {
+        weights = terms;
+        const double many = fusedloss::rounded(terms);
+        if (d.reduce == mean) divisor = many > 0.0 ? many : count ? 1.0 : 0.0;
+    }
+
     void return_numbers() {
         for (int k = 0; k < inputs; ++k) {
             if (!grad[k]) continue;
@@ -319,6 +384,8 @@ struct similarity_request : request<rows_job> {
                 to[py::ellipsis()] = py::float_(options.scale * scale_grad);
             else if (similarity.input[k].role == similarity_role::bias)
                 to[py::ellipsis()] = bias_grad.attr("reshape")(to.attr("shape"));
+            else if (similarity.input[k].role == similarity_role::number)
+                to[py::ellipsis()] = gathered_numbers().attr("reshape")(to.attr("shape"));
             else if (count == 0)
                 to[py::ellipsis()] = py::float_(0.0);
         }
@@ -326,6 +393,10 @@ struct similarity_request : request<rows_job> {
 
     std::int64_t shared = 0;  // columns
     py::object dense;
+    py::array_t<double, py::array::c_style | py::array::forcecast> number;
+    py::array_t<double> learned, learned_grad;
+    bool has_number = false;
+    fusedloss::sum terms{0.0, 0.0};
 };
 
 py::tuple similarity(int loss, py::str name, py::tuple inputs, py::tuple params, py::tuple given_options,
@@ -341,6 +412,7 @@ py::tuple similarity(int loss, py::str name, py::tuple inputs, py::tuple params,
     double values[32];
     for (std::size_t k = 0; k < params.size(); ++k) values[k] = py::cast<double>(params[k]);
     rows_job& job = r.job;
+    job = {};
     job.params = values;
     job.inputs = 1;
     job.dims = 1;
@@ -368,11 +440,19 @@ py::tuple similarity(int loss, py::str name, py::tuple inputs, py::tuple params,
     if (!sample_weight.is_none()) r.add_weight(r.arg("sample_weight"), as_array(sample_weight));
     r.check_labels(d.threads);
     if (o.divides == by_anchors || o.divides == by_pairs) r.count_positives(sample_weight);
+    r.read_numbers();
+    if (o.divides == by_terms) {
+        r.weights = {r.count ? 1.0 : 0.0, 0.0};
+        r.similarity.terms = &r.terms;
+        r.similarity.mean_of_terms = reduce == mean;
+    }
     r.set_scales(d);
     r.make_outputs(d);
     py::tuple result = r.results(d, [&] {
         r.similarity.rows = r.job;
-        return rt::run_similarity(loss, r.similarity, d.threads);
+        const fusedloss::sum total = rt::run_similarity(loss, r.similarity, d.threads);
+        if (o.divides == by_terms) r.divide_by_terms(d);
+        return total;
     });
     r.return_numbers();
     return result;

@@ -24,6 +24,7 @@ from ._metrics import accuracy as accuracy
 from ._metrics import expected_calibration_error as expected_calibration_error
 from ._metrics import metrics as metrics
 from .activation import *
+from .angular_margin import *
 from .binary import *
 from .contrastive import *
 from .detection import *
@@ -35,6 +36,7 @@ from .generative import *
 from .likelihood import *
 from .linear import *
 from .metric import *
+from .metric_learning import *
 from .multiclass import *
 from .multilabel import *
 from .ordinal import *

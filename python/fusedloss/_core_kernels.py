@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # and what its family takes besides. A plain tuple, because it stands in the path of every call.
 Call: TypeAlias = "tuple[Kernel, tuple[Any, ...], tuple[float, ...], tuple[Any, ...]]"
 
-_DIVISORS = {"rows": 0, "weights": 1, "elements": 2, "tasks": 3, "anchors": 4, "pairs": 5}
+_DIVISORS = {"rows": 0, "weights": 1, "elements": 2, "tasks": 3, "anchors": 4, "pairs": 5, "terms": 6}
 _HESSIANS = {"exact": 0, "gauss_newton": 1, "upper": 2, "lightgbm": 3, "abs_residual": 4}
 
 
@@ -273,29 +273,44 @@ overlap_kernels: Kernels[OverlapKernel] = Kernels({"overlap": OverlapKernel})
 
 
 # What each input of a similarity kernel is to the scores, as the core spells it.
-_ROLES = {"row": "r", "column": "c", "both": "b", "own": "o", "scale": "s", "bias": "a"}
-_LABELS = {"given": 0, "diagonal": 1, "opposite": 2, "first": 3}
+_ROLES = {
+    "row": "r",
+    "column": "c",
+    "both": "b",
+    "own": "o",
+    "centres": "k",
+    "scale": "s",
+    "bias": "a",
+    "number": "n",
+}
+_LABELS = {"given": 0, "diagonal": 1, "opposite": 2, "first": 3, "numbered": 4}
+_BEYOND = {"line": 0, "falls": 1, "cosine": 2}
 
 
 class SimilarityKernel(Kernel):
     """A loss of rows of class scores, applied to the scores of all pairs of two sets of vectors.
 
     `inputs` names the arrays of the public loss and what each is to the scores: vectors that are rows ("row"),
-    columns ("column") or "both", columns that each row has for itself ("own": [N, D] or [N, K, D], they come first), or
-    a number that multiplies the scores ("scale") or is added to them ("bias", also one for each column). Inputs of one
-    kind follow one another.
+    columns ("column") or "both", columns that each row has for itself ("own": [N, D] or [N, K, D], they come first),
+    several columns for each class ("centres": [C, K, D]), a number that multiplies the scores ("scale") or is added to
+    them ("bias", also one for each column), or one that each row has learned ("number", also one for each label).
+    Inputs of one kind follow one another.
 
     `label` is the label of each row, or `labels` says which column is a row's positive: that of its own number
-    ("diagonal"), that of the other half ("opposite"), or the first. `of_columns` are up to two further inputs of the
-    loss of the rows, one number per column.
+    ("diagonal"), that of the other half ("opposite"), or the first; "numbered" rows are labelled 0, 1, ... `of_columns`
+    are up to two further inputs of the loss of the rows, one number per column; another is what the loss `first` gives
+    for the row of its number. With the divisor "terms" a mean divides by what the rows say they sum.
     """
 
-    __slots__ = ("names", "roles", "target")
+    __slots__ = ("first", "names", "roles", "target")
 
     run = staticmethod(_core.similarity)
 
-    def __init__(self, loss: str, inputs: Mapping[str, str], *, target: str = "labels") -> None:
-        info = next(i for i in _core.losses() if i["name"] == loss and i["shape"] in ("rows", "softmax", "similarity"))
+    def __init__(
+        self, loss: str, inputs: Mapping[str, str], *, target: str = "labels", first: str | None = None
+    ) -> None:
+        compiled = {i["name"]: i for i in _core.losses() if i["shape"] in ("rows", "softmax", "similarity")}
+        info = compiled[loss]
         everything = (1 << len(inputs)) - 1
         super().__init__(
             {
@@ -309,6 +324,7 @@ class SimilarityKernel(Kernel):
         self.names = " ".join(inputs)
         self.roles = "".join(_ROLES[role] for role in inputs.values())
         self.target = target
+        self.first: int = compiled[first]["index"] if first else -1
 
     def __call__(
         self,
@@ -328,15 +344,17 @@ class SimilarityKernel(Kernel):
         softcap: float = 0.0,
         z_loss: float = 0.0,
         label_smoothing: float = 0.0,
-        margin: tuple[float, float, float, float] | None = None,
+        raw_rows: bool = False,
+        margin: tuple[float, float, float, str] | None = None,
         **params: float,
     ) -> Result:
         if ignore_index is not None:
             ignore_index = integer("ignore_index", ignore_index)
-        flags = normalize | exclude_self << 1 | distance << 2 | two_sided << 3 | paired << 4
+        flags = normalize | exclude_self << 1 | distance << 2 | two_sided << 3 | paired << 4 | raw_rows << 5
         columns = (*of_columns, None, None)[:2]
         options = (label, *columns, weight, ignore_index, _DIVISORS[divisor], self.names, self.roles, _LABELS[labels])
-        transform = (flags, scale, softcap, z_loss, label_smoothing, self.target, margin)
+        harder = (*margin[:3], _BEYOND[margin[3]]) if margin else None
+        transform = (flags, scale, softcap, z_loss, label_smoothing, self.target, harder, self.first)
         return self._call(inputs, params, (*options, *transform))
 
     @property

@@ -38,7 +38,7 @@ LAYERS = (
     ("simd/special.hpp",),
     ("losses/terms.hpp",),
     ("losses/products.hpp", "losses/row_terms.hpp", "losses/overlap_terms.hpp", "losses/pair_terms.hpp"),
-    ("losses/simplex.hpp",),
+    ("losses/simplex.hpp", "losses/pair_sets.hpp", "losses/margin.hpp"),
     ("losses/",),
     ("core/", "linalg/"),
     ("families/",),
@@ -58,6 +58,7 @@ PLAIN = {
 }
 # What formulas of several topics share.
 SHARED = {f"losses/{name}.hpp" for name in ("terms", "products", "row_terms", "pair_terms", "overlap_terms", "simplex")}
+SHARED |= {"losses/pair_sets.hpp", "losses/margin.hpp"}
 FOUNDATION = {"core/reduction.hpp", "core/convert.hpp", "core/views.hpp", "core/blocks.hpp", "core/parallel.hpp"}
 FOUNDATION |= {"core/row_blocks.hpp", "core/turned_rows.hpp"}
 

@@ -4,6 +4,7 @@
 
 #include "losses/activation.hpp"
 #include "losses/binary.hpp"
+#include "losses/centres.hpp"
 #include "losses/contrastive.hpp"
 #include "losses/detection.hpp"
 #include "losses/distribution.hpp"
@@ -12,6 +13,7 @@
 #include "losses/focal.hpp"
 #include "losses/likelihood.hpp"
 #include "losses/log_probability.hpp"
+#include "losses/metric.hpp"
 #include "losses/multiclass.hpp"
 #include "losses/multiclass_hinge.hpp"
 #include "losses/multilabel.hpp"
@@ -74,7 +76,11 @@ using rows_losses = type_list<
 using similarity_losses = type_list<
     // contrastive.hpp
     supervised_contrastive, pairwise_nt_xent, decoupled_contrastive, two_sided_cross_entropy,
-    shared_partition, sigmoid_pairs>;
+    shared_partition, sigmoid_pairs,
+    // metric.hpp, centres.hpp
+    multi_similarity, circle, neighbourhood_components, generalized_lifted, lifted_negatives,
+    lifted_structure, tuplet_margin, margin_pairs, batch_hard, batch_all, batch_semi_hard, proxy_anchor,
+    mega_batch_margin, centre_softmax>;
 
 // Pairs of boxes.
 using box_losses = type_list<

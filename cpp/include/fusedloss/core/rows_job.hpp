@@ -89,7 +89,7 @@ struct row_block {
     double* learned_grad;
 };
 struct row_entry {
-    void (*columns)(const void* params, const row_block&);
+    void (*columns)(const void* params, const row_block&);  // null: rows one at a time, however short
     void (*row)(const void* params, const row_block&);
 };
 

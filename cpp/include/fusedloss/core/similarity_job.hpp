@@ -9,22 +9,24 @@ namespace fusedloss {
 // What an input is to the scores. There are `count` rows and `classes` columns of them: first the columns
 // that each row has for itself, then those that all rows share.
 enum class similarity_role : unsigned char {
-    row,     // vectors [n, D], one for each row; several such inputs follow one another
-    column,  // vectors [m, D], one for each shared column; likewise
-    both,    // vectors that are rows and columns
-    own,     // vectors [N, k, D]: k columns of each row
+    row,      // vectors [n, D], one for each row; several such inputs follow one another
+    column,   // vectors [m, D], one for each shared column; likewise
+    both,     // vectors that are rows and columns
+    own,      // vectors [N, k, D]: k columns of each row
     centres,  // vectors [m, k, D]: column i m + c is the i-th of the k centres of class c
-    scale,   // a number that multiplies all scores
-    bias,    // a number that is added to all, or one for each shared column
+    scale,    // a number that multiplies all scores
+    bias,     // a number that is added to all, or one for each shared column
+    number,   // what the rows have learned: one number, or one for each label
 };
+constexpr bool has_vectors(similarity_role role) { return role < similarity_role::scale; }
 
 struct similarity_input {
     similarity_role role;
     std::int64_t vectors;  // of the whole input; bias: numbers
     std::int64_t each;     // own, centres: vectors along the second axis of `data`
-    class_array data;      // `rows` crosses the vectors; own: the rows, and then the vectors of a row; centres: the
-                           // centres of a class, and then the classes
-    class_array grad;      // data == nullptr: not wanted
+    class_array data;  // `rows` crosses the vectors; own: the rows, and then the vectors of a row; centres:
+                       // the centres of a class, and then the classes
+    class_array grad;  // data == nullptr: not wanted
 };
 
 // What a margin does where first * angle + second > pi and the cosine would rise again.
@@ -52,7 +54,7 @@ struct similarity_job {
     double* scale_grad;      // one number; null: not wanted
     double* bias_grad;       // as many as there are of the bias
     bool normalize;          // vectors are divided by their norms, or by 1e-12 where that is more
-    bool raw_rows;            // ... but not those of the rows
+    bool raw_rows;           // ... but not those of the rows
     bool distance;           // minus squared distances in place of products
     bool exclude_self;       // row i and shared column i are the same: its score is minus infinity
     bool two_sided;  // in[1] and in[2] of the loss are the log-sum-exp of each column and the weight of
@@ -60,11 +62,11 @@ struct similarity_job {
     bool paired;     // ... columns i and count / 2 + i have theirs together
     bool has_margin;
     target_margin margin;
-    // A loss of rows that runs before, without gradients: what it gives for row j is one more input of the loss, of
-    // column j. -1: none.
+    // A loss of rows that runs before, without gradients: what it gives for row j is one more input of the
+    // loss, of column j. -1: none.
     int first_loss;
-    // For losses that say how many terms their rows sum: where the total goes, and whether gradients are divided
-    // by it. null: nobody asks.
+    // For losses that say how many terms their rows sum: where the total goes, and whether gradients are
+    // divided by it. null: nobody asks.
     sum* terms;
     bool mean_of_terms;
     // The loss of the rows. in[0] and grad[0] are the driver's: grad[0].rows.data != nullptr says that
@@ -103,16 +105,17 @@ struct similarity_kernels {
     void (*fetch)(const class_array&, std::int64_t each, std::int64_t begin, std::int64_t end,
                   std::int64_t dimensions, bool normalize, const double* shift, C* to, double* norms);
     void (*return_gradients)(const class_array& out, std::int64_t each, std::int64_t begin, std::int64_t end,
-                             std::int64_t dimensions, const C* vectors, const double* norms,
-                             double factor, C* grad);
+                             std::int64_t dimensions, const C* vectors, const double* norms, double factor,
+                             C* grad);
     void (*fill_bias)(const score_chunk<C>&, const double* bias, std::int64_t step, std::int64_t begin,
                       std::int64_t end);
     void (*add_columns)(const score_chunk<C>&, double* total, std::int64_t begin, std::int64_t end);
     double (*add_row)(const C*, std::int64_t n);
     double (*dot)(const C*, const C*, std::int64_t n);
     void (*add_multiple)(C* g, const C* x, double factor, std::int64_t n);
-    void (*apply_margins)(const target_margin&, double scale, const score_chunk<C>&, const std::int64_t* labels,
-                          const C* vectors, std::int64_t dimensions, double* slopes, double* radial);
+    void (*apply_margins)(const target_margin&, double scale, const score_chunk<C>&,
+                          const std::int64_t* labels, const C* vectors, std::int64_t dimensions,
+                          double* slopes, double* radial);
     void (*add_exponentials)(const score_chunk<C>&, double* largest, double* total, std::int64_t begin,
                              std::int64_t end);
 };

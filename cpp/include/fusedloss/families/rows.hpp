@@ -261,12 +261,12 @@ FUSEDLOSS_SHARED void scale_row(double* row, std::int64_t classes, double factor
 }
 
 // Numbers in a staged array: a panel, or a row and what a formula may write beyond it.
-inline std::int64_t staged_size(const rows_job& job) {
-    return in_columns(job) ? job.classes * panel_rows : padded(job.classes + row_unit / 2);
+inline std::int64_t staged_size(const rows_job& job, bool columns) {
+    return columns ? job.classes * panel_rows : padded(job.classes + row_unit / 2);
 }
 
 inline std::size_t rows_workspace(const rows_job& job) {
-    const std::int64_t one = staged_size(job);
+    const std::int64_t one = staged_size(job, in_columns(job));
     int arrays = job.inputs + 2 + (job.hess.rows.data ? 1 : 0) + (job.class_weight ? 1 : 0);
     for (int k = 0; k < max_row_inputs; ++k) arrays += job.grad[k].rows.data ? 1 : 0;
     return std::size_t(one) * std::size_t(arrays) * sizeof(double);
@@ -275,9 +275,9 @@ inline std::size_t rows_workspace(const rows_job& job) {
 // Rows [begin, end) of a job; returns the sum of the values if the job wants it.
 inline sum process_rows(const rows_job& job, const row_entry& kernels, std::int64_t begin, std::int64_t end,
                         void* workspace) {
-    const bool columns = in_columns(job);
+    const bool columns = kernels.columns && in_columns(job);
     const int most = columns ? panel_rows : 1;
-    const std::int64_t one = staged_size(job);
+    const std::int64_t one = staged_size(job, columns);
     row_block block{};
     const auto take = [&] {
         double* const p = static_cast<double*>(workspace);
@@ -353,6 +353,11 @@ inline sum process_rows(const rows_job& job, const row_entry& kernels, std::int6
 template <class Loss>
 constexpr row_entry make_row_kernels() {
     return {run_columns<Loss>, run_row<Loss>};
+}
+// Of losses whose formula walks over the columns that belong to one row.
+template <class Loss>
+constexpr row_entry make_long_row_kernels() {
+    return {nullptr, run_row<Loss>};
 }
 
 FUSEDLOSS_END

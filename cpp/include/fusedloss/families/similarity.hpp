@@ -158,12 +158,12 @@ inline void add_multiple(C* g, const C* x, double factor, std::int64_t n) {
 }
 
 // The scores of the labels with their margins, and the slopes that their gradients are multiplied by. Of rows
-// that were not normalised (`vectors`, else null) the cosine is multiplied by their length: `radial` is by how
-// much a multiple of the vector changes it.
+// that were not normalised (`vectors`, else null) the cosine is multiplied by their length: `radial` is by
+// how much a multiple of the vector changes it.
 template <class C>
 inline void apply_margins(const target_margin& margin, double scale, const score_chunk<C>& s,
-                          const std::int64_t* labels, const C* vectors, std::int64_t dimensions, double* slopes,
-                          double* radial) {
+                          const std::int64_t* labels, const C* vectors, std::int64_t dimensions,
+                          double* slopes, double* radial) {
     for (int r = 0; r < s.rows; ++r) {
         slopes[r] = 1.0;
         radial[r] = 0.0;

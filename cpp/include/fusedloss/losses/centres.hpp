@@ -6,14 +6,14 @@
 
 namespace fusedloss {
 
-// Cross entropy of scale s_c, less a margin at the label (margin.hpp), s_c being the similarity of class c: that
-// of its nearest centre, or for gamma > 0 the mean over its centres with softmax(cosine / gamma) for weights.
-// Centre k of class c is column k * classes + c. Qian et al. (2019), Deng et al. (2020).
+// Cross entropy of gain s_c, less a margin at the label (margin.hpp), s_c being the similarity of class c:
+// that of its nearest centre, or for gamma > 0 the mean over its centres with softmax(cosine / gamma) for
+// weights. Centre k of class c is column k * classes + c. Qian et al. (2019), Deng et al. (2020).
 struct centre_softmax {
-    double scale = 20.0, first = 1.0, second = 0.0, third = 0.01, gamma = 0.1, centres = 10.0;
+    double gain = 20.0, first = 1.0, second = 0.0, third = 0.01, gamma = 0.1, centres = 10.0;
     static constexpr const char* name = "centre_softmax";
     static constexpr const char* inputs = "scores label";
-    static constexpr const char* params = "scale first second third gamma centres";
+    static constexpr const char* params = "gain first second third gamma centres";
     static constexpr rows_traits traits{1, 1, true};
 };
 
@@ -30,8 +30,8 @@ FUSEDLOSS_INLINE void eval(const centre_softmax& p, Row& row) {
     const T zero(0.0), none(-__builtin_inf());
     const position end = row.size(), stride = end / position(p.centres);
     Row classes = row.leading(stride);
-    // Scratch 0: the similarity of a class, and one stride on the derivative in it; scratch 1: the log-sum-exp
-    // over its centres.
+    // Scratch 0: the similarity of a class, and one stride on the derivative in it; scratch 1: the
+    // log-sum-exp over its centres.
     classes.for_each([&](position c) {
         T best = row.in(0, c), total = zero, mean = zero;
         for (position j = c + stride; j < end; j += stride) {
@@ -46,7 +46,7 @@ FUSEDLOSS_INLINE void eval(const centre_softmax& p, Row& row) {
         row.put(0, c, soft ? mean / total : best);
         if (soft) row.put(1, c, sharp * best + log(total));
     });
-    const auto z = [&](position c) { return p.scale * row.get(0, c); };
+    const auto z = [&](position c) { return p.gain * row.get(0, c); };
     const T cosine = classes.max([&](position c) { return select(row.at_label(c), row.get(0, c), none); });
     double c[T::lanes], harder[T::lanes], slope[T::lanes];
     store(c, cosine);
@@ -56,12 +56,12 @@ FUSEDLOSS_INLINE void eval(const centre_softmax& p, Row& row) {
         slope[l] = t.slope;
     }
     const T others = log_sum_exp(classes, [&](position k) { return !row.at_label(k); }, z);
-    const auto odds = logistic(others - p.scale * load(harder));
+    const auto odds = logistic(others - p.gain * load(harder));
     row.value(odds.softplus);
     if (!row.wants_grad(0)) return;
-    const T own = -(p.scale * odds.sigmoid) * load(slope);
+    const T own = -(p.gain * odds.sigmoid) * load(slope);
     classes.for_each([&](position k) {
-        row.put(0, k + stride, select(row.at_label(k), own, p.scale * (odds.sigmoid * exp(z(k) - others))));
+        row.put(0, k + stride, select(row.at_label(k), own, p.gain * (odds.sigmoid * exp(z(k) - others))));
     });
     for (position centre = 0; centre < end; centre += stride)
         classes.grad_from(centre, 0, [&](position k) {

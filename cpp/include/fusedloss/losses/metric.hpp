@@ -15,13 +15,13 @@ struct multi_similarity {
     static constexpr rows_traits traits{2, 1, true};
 };
 
-// softplus(lse_same(-scale a (s - 1 + margin)) + lse_other(scale b (s - margin))) with the weights
-// a = max(0, 1 + margin - s), b = max(0, s + margin), constants if detached. Sun et al. (2020).
+// softplus(lse_same(-gain a (s - 1 + relaxation)) + lse_other(gain b (s - relaxation))) with the weights
+// a = max(0, 1 + relaxation - s), b = max(0, s + relaxation), constants if detached. Sun et al. (2020).
 struct circle {
-    double margin = 0.4, scale = 80.0, detach = 1.0;
+    double relaxation = 0.4, gain = 80.0, detach = 1.0;
     static constexpr const char* name = "circle";
     static constexpr const char* inputs = "scores column_label label";
-    static constexpr const char* params = "margin scale detach";
+    static constexpr const char* params = "relaxation gain detach";
     static constexpr rows_traits traits{2, 1, true};
 };
 
@@ -42,12 +42,12 @@ struct generalized_lifted {
     static constexpr rows_traits traits{2, 1, true};
 };
 
-// lse_other(margin - d).
+// lse_other(negative_margin - d): what the next loss knows of every column.
 struct lifted_negatives {
-    double margin = 1.0, measure = euclidean_distance;
+    double positive_margin = 0.0, negative_margin = 1.0, measure = euclidean_distance;
     static constexpr const char* name = "lifted_negatives";
     static constexpr const char* inputs = "scores column_label label";
-    static constexpr const char* params = "margin measure";
+    static constexpr const char* params = "positive_margin negative_margin measure";
     static constexpr rows_traits traits{2, 1, true};
 };
 
@@ -58,20 +58,20 @@ struct lifted_structure {
     static constexpr const char* name = "lifted_structure";
     static constexpr const char* inputs = "scores column_label of_negatives label";
     static constexpr const char* params = "positive_margin negative_margin measure";
-    static constexpr rows_traits traits{2, 1, true};
+    static constexpr rows_traits traits{3, 1, true, false, 1};
 };
 
-// sum_same log(1 + sum_other e^(scale (s_other - cos(acos s - margin)))). Yu and Tao (2019).
+// sum_same log(1 + sum_other e^(gain (s_other - cos(acos s - turn)))). Yu and Tao (2019).
 struct tuplet_margin {
-    double margin = 0.1, scale = 64.0;
+    double turn = 0.1, gain = 64.0;
     static constexpr const char* name = "tuplet_margin";
     static constexpr const char* inputs = "scores column_label label";
-    static constexpr const char* params = "margin scale";
+    static constexpr const char* params = "turn gain";
     static constexpr rows_traits traits{2, 1, true};
 };
 
-// sum_same max(0, alpha + d - beta) + sum_other max(0, alpha + beta - d), beta being what the row has learned. Wu
-// et al. (2017).
+// sum_same max(0, alpha + d - beta) + sum_other max(0, alpha + beta - d), beta being what the row has
+// learned. Wu et al. (2017).
 struct margin_pairs {
     double alpha = 0.2, measure = euclidean_distance;
     static constexpr const char* name = "margin_pairs";
@@ -84,39 +84,39 @@ struct margin_pairs {
 // either; otherwise 0 stands for the farthest of none, and the largest distance for the nearest of none.
 // Hermans et al. (2017).
 struct batch_hard {
-    double margin = 5.0, soft = 0.0, valid_only = 1.0, measure = euclidean_distance;
+    double gap = 5.0, soft = 0.0, valid_only = 1.0, measure = euclidean_distance;
     static constexpr const char* name = "batch_hard";
     static constexpr const char* inputs = "scores column_label label";
-    static constexpr const char* params = "margin soft valid_only measure";
+    static constexpr const char* params = "gap soft valid_only measure";
     static constexpr rows_traits traits{2, 1, true};
 };
 
-// sum over same p, other n of max(0, d_p - d_n + margin).
+// sum over same p, other n of max(0, d_p - d_n + gap).
 struct batch_all {
-    double margin = 5.0, measure = euclidean_distance;
+    double gap = 5.0, measure = euclidean_distance;
     static constexpr const char* name = "batch_all";
     static constexpr const char* inputs = "scores column_label label";
-    static constexpr const char* params = "margin measure";
+    static constexpr const char* params = "gap measure";
     static constexpr rows_traits traits{2, 1, true};
 };
 
-// sum over same p of max(0, d_p - d_n + margin), n being the nearest other beyond p or else the farthest.
+// sum over same p of max(0, d_p - d_n + gap), n being the nearest other beyond p or else the farthest.
 // Schroff et al. (2015).
 struct batch_semi_hard {
-    double margin = 5.0, measure = euclidean_distance;
+    double gap = 5.0, measure = euclidean_distance;
     static constexpr const char* name = "batch_semi_hard";
     static constexpr const char* inputs = "scores column_label label";
-    static constexpr const char* params = "margin measure";
+    static constexpr const char* params = "gap measure";
     static constexpr rows_traits traits{2, 1, true};
 };
 
-// [p has partners] positive_share log(1 + sum_same e^(-scale (s - margin))) + log(1 + sum_other e^(scale (s +
-// margin))): one proxy against a batch. Kim et al. (2020).
+// [p has partners] positive_share log(1 + sum_same e^(-gain (s - offset))) + log(1 + sum_other e^(gain (s +
+// offset))): one proxy against a batch. Kim et al. (2020).
 struct proxy_anchor {
-    double scale = 32.0, margin = 0.1, positive_share = 1.0;
+    double gain = 32.0, offset = 0.1, positive_share = 1.0;
     static constexpr const char* name = "proxy_anchor";
     static constexpr const char* inputs = "scores column_label label";
-    static constexpr const char* params = "scale margin positive_share";
+    static constexpr const char* params = "gain offset positive_share";
     static constexpr rows_traits traits{2, 1, true};
 };
 
@@ -127,7 +127,7 @@ struct mega_batch_margin {
     static constexpr const char* name = "mega_batch_margin";
     static constexpr const char* inputs = "scores label";
     static constexpr const char* params = "positive_margin negative_margin";
-    static constexpr rows_traits traits{2, 1, true};
+    static constexpr rows_traits traits{1, 1, true};
 };
 
 }  // namespace fusedloss
@@ -152,21 +152,21 @@ FUSEDLOSS_INLINE void eval(const circle& p, Row& row) {
     using T = typename Row::number;
     const partners<Row> set(row);
     const T zero(0.0), one(1.0);
-    const auto lack = [&](auto j) { return positive_part((1.0 + p.margin) - row.in(0, j)); };
-    const auto excess = [&](auto j) { return positive_part(row.in(0, j) + p.margin); };
-    const auto near = [&](auto j) { return -p.scale * (lack(j) * (row.in(0, j) - (1.0 - p.margin))); };
-    const auto far = [&](auto j) { return p.scale * (excess(j) * (row.in(0, j) - p.margin)); };
+    const auto lack = [&](auto j) { return positive_part((1.0 + p.relaxation) - row.in(0, j)); };
+    const auto excess = [&](auto j) { return positive_part(row.in(0, j) + p.relaxation); };
+    const auto near = [&](auto j) { return -p.gain * (lack(j) * (row.in(0, j) - (1.0 - p.relaxation))); };
+    const auto far = [&](auto j) { return p.gain * (excess(j) * (row.in(0, j) - p.relaxation)); };
     const T same = log_sum_exp(row, [&](auto j) { return set.same(j); }, near);
     const T other = log_sum_exp(row, [&](auto j) { return set.other(j); }, far);
     const auto joined = logistic(same + other);
     row.value(joined.softplus);
     row.count(select((same == T(-__builtin_inf())) | (other == T(-__builtin_inf())), zero, one));
     if (!row.wants_grad(0)) return;
-    const T follows(p.detach != 0.0 ? 0.0 : 1.0), slope = p.scale * joined.sigmoid;
+    const T follows(p.detach != 0.0 ? 0.0 : 1.0), slope = p.gain * joined.sigmoid;
     row.grad(0, [&](auto j) {
         const T s = row.in(0, j), a = lack(j), b = excess(j);
-        const T da = a - follows * sign(a) * (s - (1.0 - p.margin));
-        const T db = b + follows * sign(b) * (s - p.margin);
+        const T da = a - follows * sign(a) * (s - (1.0 - p.relaxation));
+        const T db = b + follows * sign(b) * (s - p.relaxation);
         return set.choose(j, -slope * (da * exp(near(j) - same)), slope * (db * exp(far(j) - other)));
     });
 }
@@ -193,8 +193,8 @@ FUSEDLOSS_INLINE void eval(const neighbourhood_components&, Row& row) {
 // lse_other(margin - d).
 template <class Row>
 FUSEDLOSS_INLINE typename Row::number log_sum_of_negatives(const partners<Row>& set, double margin) {
-    return log_sum_exp(set.row, [&](auto j) { return set.other(j); },
-                       [&](auto j) { return margin - set.distance(j); });
+    return log_sum_exp(
+        set.row, [&](auto j) { return set.other(j); }, [&](auto j) { return margin - set.distance(j); });
 }
 template <class T>
 FUSEDLOSS_INLINE T or_zero(T log_sum) {
@@ -220,14 +220,14 @@ FUSEDLOSS_INLINE void eval(const generalized_lifted& p, Row& row) {
 
 template <class Row>
 FUSEDLOSS_INLINE void eval(const lifted_negatives& p, Row& row) {
-    row.value(log_sum_of_negatives(partners<Row>(row, p.measure), p.margin));
+    row.value(log_sum_of_negatives(partners<Row>(row, p.measure), p.negative_margin));
 }
 
 template <class Row>
 FUSEDLOSS_INLINE void eval(const lifted_structure& p, Row& row) {
     using T = typename Row::number;
     const partners<Row> set(row, p.measure);
-    const T none(-__builtin_inf()), zero(0.0), one(1.0);
+    const T none(-__builtin_inf()), zero(0.0), one(1.0), weight = row.learned();
     const T own = log_sum_of_negatives(set, p.negative_margin);
     // log(e^own + e^theirs), 0 of nothing, and the share that `own` has in it.
     const auto joined = [&](auto j) { return logistic(select(own == none, none, own - row.in(2, j))); };
@@ -236,19 +236,21 @@ FUSEDLOSS_INLINE void eval(const lifted_structure& p, Row& row) {
         const T found = positive_part(or_zero(both) + (set.distance(j) - p.positive_margin));
         return select(set.same(j), found, zero);
     };
-    row.value(row.sum([&](auto j) {
+    const T squares = row.sum([&](auto j) {
         const T e = excess(j);
         return 0.5 * (e * e);
-    }));
-    row.count(set.count_same());
+    });
+    row.value(select(weight == zero, zero, weight * squares));
+    row.count(weight * set.count_same());
     if (!row.wants_grad(0)) return;
-    // A pair has the same excess from both ends.
-    const T through_own = 2.0 * row.sum([&](auto j) {
-        return excess(j) * select(row.in(2, j) == none, one, joined(j).sigmoid);
+    // A pair has the same excess from both ends, and the negatives of both in it.
+    const T through_own = row.sum([&](auto j) {
+        const T share = select(row.in(2, j) == none, one, joined(j).sigmoid);
+        return (weight + row.class_weight(j)) * (excess(j) * share);
     });
     row.grad(0, [&](auto j) {
         const T far = p.negative_margin - set.distance(j);
-        return set.slope(j) * set.choose(j, excess(j), -through_own * exp(far - own));
+        return set.slope(j) * set.choose(j, weight * excess(j), -through_own * exp(far - own));
     });
 }
 
@@ -264,20 +266,20 @@ FUSEDLOSS_INLINE void eval(const tuplet_margin& p, Row& row) {
     using T = typename Row::number;
     const partners<Row> set(row);
     const T zero(0.0);
-    const double turn_cos = __builtin_cos(p.margin), turn_sin = __builtin_sin(p.margin);
-    const auto far = [&](auto j) { return p.scale * row.in(0, j); };
+    const double turn_cos = __builtin_cos(p.turn), turn_sin = __builtin_sin(p.turn);
+    const auto far = [&](auto j) { return p.gain * row.in(0, j); };
     const T other = log_sum_exp(row, [&](auto j) { return set.other(j); }, far);
     const auto odds = [&](auto j) {
         const T c = row.in(0, j);
-        return logistic(other - p.scale * (c * turn_cos + sine_of(c) * turn_sin));
+        return logistic(other - p.gain * (c * turn_cos + sine_of(c) * turn_sin));
     };
     row.value(row.sum([&](auto j) { return select(set.same(j), odds(j).softplus, zero); }));
     row.count(set.count_same());
     if (!row.wants_grad(0)) return;
-    const T all = p.scale * row.sum([&](auto j) { return select(set.same(j), odds(j).sigmoid, zero); });
+    const T all = p.gain * row.sum([&](auto j) { return select(set.same(j), odds(j).sigmoid, zero); });
     row.grad(0, [&](auto j) {
         const T c = row.in(0, j), turned = turn_cos - turn_sin * (c / sine_of(c));
-        return set.choose(j, -p.scale * odds(j).sigmoid * turned, all * exp(far(j) - other));
+        return set.choose(j, -p.gain * odds(j).sigmoid * turned, all * exp(far(j) - other));
     });
 }
 
@@ -314,15 +316,14 @@ FUSEDLOSS_INLINE void eval(const batch_hard& p, Row& row) {
     const T easy = select(unopposed, largest, nearest);
     const T gap = select(counts, select(lonely, zero, farthest) - easy, zero);
     const auto curve = logistic(gap);
-    const T hinge = positive_part(gap + p.margin);
+    const T hinge = positive_part(gap + p.gap);
     row.value(select(counts, p.soft != 0.0 ? curve.softplus : hinge, zero));
     row.count(select(counts, one, zero));
     if (!row.wants_grad(0)) return;
     const T slope = select(counts, p.soft != 0.0 ? curve.sigmoid : sign(hinge), zero);
     const T positive = first_index(row, [&](auto j) { return set.same(j) & (distance(j) == farthest); });
-    const T negative = first_index(row, [&](auto j) {
-        return (set.other(j) | (unopposed & any_of(j))) & (distance(j) == easy);
-    });
+    const T negative = first_index(
+        row, [&](auto j) { return (set.other(j) | (unopposed & any_of(j))) & (distance(j) == easy); });
     row.grad(0, [&](auto j) {
         const T pull = select(row.index(j) == positive, slope, zero);
         return set.slope(j) * (pull - select(row.index(j) == negative, slope, zero));
@@ -348,14 +349,14 @@ FUSEDLOSS_INLINE void eval(const batch_all& p, Row& row) {
     const partners<Row> set(row, p.measure);
     const T zero(0.0);
     T total(0.0), count(0.0);
-    // Scratch 1: the distances. Scratch 0: in how many triplets with a loss a positive is, and minus that of a
-    // negative.
+    // Scratch 1: the distances. Scratch 0: in how many triplets with a loss a positive is, and minus that of
+    // a negative.
     row.for_each([&](auto j) {
         row.put(0, j, zero);
         row.put(1, j, set.distance(j));
     });
     for_each_positive(row, [&](T index, auto is_positive, T score) {
-        const T reach = set.distance_of(score) + p.margin;
+        const T reach = set.distance_of(score) + p.gap;
         const auto excess = [&](auto j) {
             return select(set.other(j) & is_positive, positive_part(reach - row.get(1, j)), zero);
         };
@@ -393,7 +394,7 @@ FUSEDLOSS_INLINE void eval(const batch_semi_hard& p, Row& row) {
         const T nearest = row.min([&](auto j) { return select(beyond(j), distance(j), none); });
         const T first = first_index(row, [&](auto j) { return beyond(j) & (distance(j) == nearest); });
         const auto found = nearest < none, counts = is_positive & opposed;
-        const T excess = positive_part((d - select(found, nearest, farthest)) + p.margin);
+        const T excess = positive_part((d - select(found, nearest, farthest)) + p.gap);
         const T active = select(counts, sign(excess), zero);
         total = total + select(counts, excess, zero);
         count = count + select(counts, one, zero);
@@ -409,16 +410,15 @@ template <class Row>
 FUSEDLOSS_INLINE void eval(const proxy_anchor& p, Row& row) {
     using T = typename Row::number;
     const partners<Row> set(row);
-    const auto near = [&](auto j) { return -p.scale * (row.in(0, j) - p.margin); };
-    const auto far = [&](auto j) { return p.scale * (row.in(0, j) + p.margin); };
+    const auto near = [&](auto j) { return -p.gain * (row.in(0, j) - p.offset); };
+    const auto far = [&](auto j) { return p.gain * (row.in(0, j) + p.offset); };
     const T same = log_sum_exp(row, [&](auto j) { return set.same(j); }, near, 0.0);
     const T other = log_sum_exp(row, [&](auto j) { return set.other(j); }, far, 0.0);
     row.value(p.positive_share * same + other);
     if (!row.wants_grad(0)) return;
-    const T pull = p.scale * p.positive_share, push = p.scale;
-    row.grad(0, [&](auto j) {
-        return set.choose(j, -pull * exp(near(j) - same), push * exp(far(j) - other));
-    });
+    const T pull = p.gain * p.positive_share, push = p.gain;
+    row.grad(0,
+             [&](auto j) { return set.choose(j, -pull * exp(near(j) - same), push * exp(far(j) - other)); });
 }
 
 template <class Row>
@@ -431,10 +431,9 @@ FUSEDLOSS_INLINE void eval(const mega_batch_margin& p, Row& row) {
     row.value(lack + excess);
     if (!row.wants_grad(0)) return;
     const T pull = sign(lack), push = sign(excess);
-    const T at = first_index(row, [&](auto j) { return (!row.at_label(j)) & (row.in(0, j) == hardest); });
-    row.grad(0, [&](auto j) {
-        return select(row.at_label(j), -pull, select(row.index(j) == at, push, zero));
-    });
+    const T at = first_index(row, [&](auto j) { return (row.in(0, j) == hardest) & !row.at_label(j); });
+    row.grad(0,
+             [&](auto j) { return select(row.at_label(j), -pull, select(row.index(j) == at, push, zero)); });
 }
 
 FUSEDLOSS_END

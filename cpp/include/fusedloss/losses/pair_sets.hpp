@@ -1,6 +1,6 @@
-// What losses over the scores of one anchor with a batch are made of. Row input 0 holds them: cosines, or minus
-// squared distances; minus infinity where the column is the anchor itself, which takes no part. Row input 1 holds
-// the labels of the columns; the label of the row is the anchor's.
+// What losses over the scores of one anchor with a batch are made of. Row input 0 holds them: cosines, or
+// minus squared distances; minus infinity where the column is the anchor itself, which takes no part. Row
+// input 1 holds the labels of the columns; the label of the row is the anchor's.
 #pragma once
 
 #include "row_terms.hpp"
@@ -66,7 +66,8 @@ struct partners {
     }
 };
 
-// log sum exp f(j) over a set of columns, and of one more number `floor` unless that is -inf. Of nothing: -inf.
+// log sum exp f(j) over a set of columns, and of one more number `floor` unless that is -inf. Of nothing:
+// -inf.
 template <class Row, class Set, class F>
 FUSEDLOSS_INLINE typename Row::number log_sum_exp(const Row& row, Set set, F f,
                                                   double floor = -__builtin_inf()) {

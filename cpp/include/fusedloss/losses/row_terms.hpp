@@ -30,16 +30,17 @@
 //     row.for_each(f)              f(j) over the classes, in order
 //     row.put(b, j, x), get(b, j)  rows of scratch, b = 0, 1
 //     row.prefix_sum(b)            makes element j the sum of elements 0...j; suffix_sum(b): of j...C-1
-//     row.size()                   the number of classes as a position; row.leading(n): the row without all but
-//                                  its first n classes, whose grad_from(j, k, f) writes as grad does, from j on;
-//                                  up to a pack beyond the last of them may be overwritten
+//     row.size()                   the number of classes as a position; row.leading(n): the row without all
+//     but
+//                                  its first n classes, whose grad_from(j, k, f) writes as grad does, from j
+//                                  on; up to a pack beyond the last of them may be overwritten
 //     row.add_at(b, i, x)          adds x to scratch b at the class index i, a number of the row
 //     row.value(x)                 the value of the row
 //     row.count(x)                 how many terms the value sums, of losses that average over terms
 //     row.wants_grad(k)            whether anybody asked for it
 //     row.grad(k, f)               d value / d in(k, j) = f(j); row.wants_hess() and row.hess(f) likewise
-//     row.learned()                a number that the row was given besides; row.learned_grad(x): d value / d it
-//     row.output(f)                activations: the result has f(j) in place of a gradient
+//     row.learned()                a number that the row was given besides; row.learned_grad(x): d value / d
+//     it row.output(f)                activations: the result has f(j) in place of a gradient
 #pragma once
 
 #include "terms.hpp"

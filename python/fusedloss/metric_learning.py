@@ -1,0 +1,517 @@
+"""Metric learning with labels: losses of the distances or similarities of all pairs in a batch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from ._core_kernels import SimilarityKernel
+from ._loss import Result, similarity
+from ._validation import choice, finite, non_negative, positive
+
+__all__ = [
+    "batch_all_triplet_loss",
+    "batch_hard_triplet_loss",
+    "batch_semi_hard_triplet_loss",
+    "circle_loss",
+    "generalized_lifted_structure_loss",
+    "lifted_structure_loss",
+    "margin_loss",
+    "mega_batch_margin_loss",
+    "multi_similarity_loss",
+    "nca_loss",
+    "tuplet_margin_loss",
+]
+
+
+def _kernel(name: str, **options: Any) -> SimilarityKernel:
+    return SimilarityKernel(name, {"input": "both"}, target="target", **options)
+
+
+_MULTI_SIMILARITY = _kernel("multi_similarity")
+_CIRCLE = _kernel("circle")
+_NCA = _kernel("nca")
+_LIFTED = _kernel("lifted_structure", first="lifted_negatives")
+_GENERALIZED_LIFTED = _kernel("generalized_lifted")
+_TUPLET = _kernel("tuplet_margin")
+_MARGIN = SimilarityKernel("margin_pairs", {"input": "both", "beta": "number"}, target="target")
+_BATCH_HARD = _kernel("batch_hard")
+_BATCH_ALL = _kernel("batch_all")
+_SEMI_HARD = _kernel("batch_semi_hard")
+_MEGA_BATCH = SimilarityKernel("mega_batch_margin", {"anchor": "row", "positive": "column"})
+
+_MEASURES = {"euclidean": 0.0, "sqeuclidean": 1.0, "cosine": 2.0}
+
+
+def _pairs(target: Any) -> dict[str, Any]:
+    """Every vector against every other one."""
+    return {"label": target, "of_columns": (target,), "exclude_self": True, "divisor": "terms"}
+
+
+def _distances(target: Any, distance: str, normalize: bool) -> dict[str, Any]:
+    measure = _MEASURES[choice("distance", distance, _MEASURES)]
+    cosine = distance == "cosine"
+    return {**_pairs(target), "distance": not cosine, "normalize": cosine or bool(normalize), "measure": measure}
+
+
+@similarity(trains=("input",), aliases=("multi-similarity", "MultiSimilarityLoss"))
+def multi_similarity_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    alpha: float = 2.0,
+    beta: float = 50.0,
+    base: float = 0.5,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Multi-similarity: soft maxima over the least similar positives and the most similar negatives of each anchor.
+
+    Formula: ``log(1 + sum_same exp(-alpha * (s - base))) / alpha + log(1 + sum_other exp(beta * (s - base))) / beta``
+        over the cosines ``s`` of an anchor with the others of the batch.
+    Gradient: by cosine, the exponentials divided by the sums they stand in: negative for positives.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Wang et al. (2019), Multi-similarity loss with general pair weighting for deep metric learning.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    alpha : float, default 2.0
+        How sharp the maximum over positives is; must be positive.
+    beta : float, default 50.0
+        How sharp the maximum over negatives is; must be positive.
+    base : float, default 0.5
+        The cosine at which a pair begins to count.
+    {common}
+    """
+    return _MULTI_SIMILARITY(
+        input,
+        **_pairs(target),
+        normalize=True,
+        alpha=positive("alpha", alpha),
+        beta=positive("beta", beta),
+        base=finite("base", base),
+    )
+
+
+@similarity(trains=("input",), aliases=("Circle", "CircleLoss"))
+def circle_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    margin: float = 0.4,
+    scale: float = 80.0,
+    detach: bool = True,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Circle loss: pairs are weighted by how far their similarity is from where it should be.
+
+    Formula: ``softplus(lse_same(-scale * a * (s - (1 - margin))) + lse_other(scale * b * (s - margin)))`` with ``a =
+        max(0, 1 + margin - s)`` and ``b = max(0, s + margin)``, over the cosines ``s`` of an anchor. An anchor without
+        positives or without negatives has the loss 0 and is not counted in a mean.
+    Gradient: through the sums alone; with ``detach=False`` through the weights `a` and `b`, too.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Sun et al. (2020), Circle loss: A unified perspective of pair similarity optimization.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    margin : float, default 0.4
+        Positives should reach ``1 - margin``, negatives stay below `margin`.
+    scale : float, default 80.0
+        Multiplies the weighted similarities; must be positive.
+    detach : bool, default True
+        Treat the weights as constants, as the paper does.
+    {common}
+    """
+    return _CIRCLE(
+        input,
+        **_pairs(target),
+        normalize=True,
+        relaxation=finite("margin", margin),
+        gain=positive("scale", scale),
+        detach=float(bool(detach)),
+    )
+
+
+@similarity(trains=("input",), aliases=("NCA", "neighbourhood components analysis", "NCALoss"))
+def nca_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    scale: float = 1.0,
+    normalize: bool = True,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Neighbourhood components analysis: the chance that a random neighbour has the anchor's class.
+
+    Formula: ``-log(sum_same p)`` with ``p = softmax(-scale * d2)`` over the squared distances ``d2`` to all others. An
+        anchor without positives has the loss 0 and is not counted in a mean.
+    Gradient: ``-scale * (p - p * same / sum_same p)``, by squared distance.
+    Domain: any real vectors; a normalised one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Goldberger et al. (2004), Neighbourhood components analysis.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    scale : float, default 1.0
+        Multiplies squared distances; must be positive.
+    normalize : bool, default True
+        Divide embeddings by their lengths.
+    {common}
+    """
+    return _NCA(input, **_pairs(target), distance=True, normalize=bool(normalize), scale=positive("scale", scale))
+
+
+@similarity(trains=("input",), aliases=("lifted structured loss", "LiftedStructureLoss"))
+def lifted_structure_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    positive_margin: float = 0.0,
+    negative_margin: float = 1.0,
+    distance: str = "euclidean",
+    normalize: bool = True,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Lifted structure: every positive pair against all negatives of both of its ends.
+
+    Formula: ``max(0, J)**2 / 2`` with ``J = log(sum exp(negative_margin - d_negative)) + d - positive_margin`` for
+        every ordered pair of the same class, the sum being over the negatives of either end. The unreduced loss has the
+        sums over the pairs of each anchor; the mean divides by the number of pairs.
+    Gradient: ``max(0, J)`` for the pair, minus as much spread over the negatives by their share in the sum.
+    Domain: any real vectors; the distance of two equal ones has the gradient 0.
+    Source: Oh Song et al. (2016), Deep metric learning via lifted structured feature embedding.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    positive_margin : float, default 0.0
+        Taken off the distances of positives.
+    negative_margin : float, default 1.0
+        What distances of negatives are taken off.
+    distance : {{"euclidean", "sqeuclidean", "cosine"}}, default "euclidean"
+        Between two embeddings; "sqeuclidean" is its square, "cosine" 1 minus the cosine.
+    normalize : bool, default True
+        Divide embeddings by their lengths.
+    {common}
+    """
+    return _LIFTED(
+        input,
+        **_distances(target, distance, normalize),
+        positive_margin=finite("positive_margin", positive_margin),
+        negative_margin=finite("negative_margin", negative_margin),
+    )
+
+
+@similarity(trains=("input",), aliases=("GeneralizedLiftedStructureLoss",))
+def generalized_lifted_structure_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    positive_margin: float = 0.0,
+    negative_margin: float = 1.0,
+    distance: str = "euclidean",
+    normalize: bool = True,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Generalised lifted structure: all positives of an anchor against all of its negatives.
+
+    Formula: ``max(0, lse_same(d - positive_margin) + lse_other(negative_margin - d))`` over the distances ``d`` of an
+        anchor; the log-sum-exp of nothing is 0 here.
+    Gradient: the softmax over the positives, minus that over the negatives, where the loss is positive.
+    Domain: any real vectors; the distance of two equal ones has the gradient 0.
+    Source: Hermans et al. (2017), In defense of the triplet loss for person re-identification.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    positive_margin : float, default 0.0
+        Taken off the distances of positives.
+    negative_margin : float, default 1.0
+        What distances of negatives are taken off.
+    distance : {{"euclidean", "sqeuclidean", "cosine"}}, default "euclidean"
+        Between two embeddings; "sqeuclidean" is its square, "cosine" 1 minus the cosine.
+    normalize : bool, default True
+        Divide embeddings by their lengths.
+    {common}
+    """
+    return _GENERALIZED_LIFTED(
+        input,
+        **_distances(target, distance, normalize),
+        positive_margin=finite("positive_margin", positive_margin),
+        negative_margin=finite("negative_margin", negative_margin),
+    )
+
+
+@similarity(trains=("input",), aliases=("tuplet margin", "TupletMarginLoss"))
+def tuplet_margin_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    margin: float = 0.1,
+    scale: float = 64.0,
+    degrees: bool = False,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Tuplet margin: every positive, its angle less a margin, against all negatives of the anchor.
+
+    Formula: ``log(1 + sum_other exp(scale * (s_other - cos(angle - margin))))`` for every positive of an anchor,
+        ``angle`` being between the two. The unreduced loss has the sums over the positives of each anchor; the mean
+        divides by the number of pairs.
+    Gradient: ``scale`` times the share of a negative in the sum, and minus as much for the positive, times ``sin(angle
+        - margin) / sin(angle)`` with a ``sin(angle)`` of at least 1e-6.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Yu & Tao (2019), Deep metric learning with tuplet margin loss.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    margin : float, default 0.1
+        In radians, unless `degrees`.
+    scale : float, default 64.0
+        Multiplies the cosines; must be positive.
+    degrees : bool, default False
+        The margin is given in degrees.
+    {common}
+    """
+    turn = finite("margin", margin)
+    return _TUPLET(
+        input,
+        **_pairs(target),
+        normalize=True,
+        turn=math.radians(turn) if degrees else turn,
+        gain=positive("scale", scale),
+    )
+
+
+@similarity(trains=("input", "beta"), aliases=("margin based loss", "MarginLoss"))
+def margin_loss(
+    input: ArrayLike,
+    beta: ArrayLike,
+    target: ArrayLike,
+    *,
+    alpha: float = 0.2,
+    distance: str = "euclidean",
+    normalize: bool = True,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Margin loss: positives nearer, and negatives farther, than a learned distance, by a margin.
+
+    Formula: ``max(0, alpha + d - beta)`` for positives, ``max(0, alpha - d + beta)`` for negatives. The unreduced loss
+        has the sums over the pairs of each anchor; the mean divides by the number of pairs with a loss.
+    Gradient: 1 and -1 by distance where a pair has a loss, minus the sum of them by `beta`; 0 at the kink.
+    Domain: any real vectors; the distance of two equal ones has the gradient 0.
+    Source: Wu et al. (2017), Sampling matters in deep embedding learning.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    beta : float or array_like
+        The distance between positives and negatives, 1.2 to begin with: one number, or one for each class.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    alpha : float, default 0.2
+        The margin; must not be negative.
+    distance : {{"euclidean", "sqeuclidean", "cosine"}}, default "euclidean"
+        Between two embeddings; "sqeuclidean" is its square, "cosine" 1 minus the cosine.
+    normalize : bool, default True
+        Divide embeddings by their lengths.
+    {common}
+    """
+    return _MARGIN(input, beta, **_distances(target, distance, normalize), alpha=non_negative("alpha", alpha))
+
+
+# ---- mined triplets -------------------------------------------------------------------------------
+
+
+@similarity(trains=("input",), aliases=("batch hard", "BatchHardTripletLoss", "BatchHardSoftMarginTripletLoss"))
+def batch_hard_triplet_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    margin: float = 5.0,
+    soft_margin: bool = False,
+    skip_invalid: bool = True,
+    distance: str = "euclidean",
+    normalize: bool = False,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Triplet loss of the farthest positive and the nearest negative of each anchor.
+
+    Formula: ``max(0, max_same d - min_other d + margin)``, or ``softplus(max_same d - min_other d)`` with a soft
+        margin.
+    Gradient: 1 by the distance of the farthest positive and -1 by that of the nearest negative where the loss is
+        positive, or the sigmoid of the difference; to the first of ties, 0 at the kink.
+    Domain: any real vectors; the distance of two equal ones has the gradient 0.
+    Source: Hermans et al. (2017), In defense of the triplet loss for person re-identification.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    margin : float, default 5.0
+        By how much negatives should be farther than positives.
+    soft_margin : bool, default False
+        Use the softplus in place of the hinge and the margin.
+    skip_invalid : bool, default True
+        Leave out anchors without positives or without negatives. Otherwise they take part with 0 for the farthest, and
+        the largest distance for the nearest, as in Sentence Transformers.
+    distance : {{"euclidean", "sqeuclidean", "cosine"}}, default "euclidean"
+        Between two embeddings; "sqeuclidean" is its square, "cosine" 1 minus the cosine.
+    normalize : bool, default False
+        Divide embeddings by their lengths.
+    {common}
+    """
+    return _BATCH_HARD(
+        input,
+        **_distances(target, distance, normalize),
+        gap=finite("margin", margin),
+        soft=float(bool(soft_margin)),
+        valid_only=float(bool(skip_invalid)),
+    )
+
+
+@similarity(trains=("input",), aliases=("batch all", "BatchAllTripletLoss"))
+def batch_all_triplet_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    margin: float = 5.0,
+    distance: str = "euclidean",
+    normalize: bool = False,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Triplet loss of all triplets in a batch.
+
+    Formula: the sum of ``max(0, d_positive - d_negative + margin)`` over all pairs of a positive and a negative of an
+        anchor; the mean divides by the number of triplets with a loss.
+    Gradient: 1 by the distance of the positive and -1 by that of the negative for every triplet with a loss; 0 at the
+        kink.
+    Domain: any real vectors; the distance of two equal ones has the gradient 0.
+    Source: Hermans et al. (2017), In defense of the triplet loss for person re-identification.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    margin : float, default 5.0
+        By how much negatives should be farther than positives.
+    distance : {{"euclidean", "sqeuclidean", "cosine"}}, default "euclidean"
+        Between two embeddings; "sqeuclidean" is its square, "cosine" 1 minus the cosine.
+    normalize : bool, default False
+        Divide embeddings by their lengths.
+    {common}
+    """
+    return _BATCH_ALL(input, **_distances(target, distance, normalize), gap=finite("margin", margin))
+
+
+@similarity(trains=("input",), aliases=("semi-hard triplets", "BatchSemiHardTripletLoss"))
+def batch_semi_hard_triplet_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    margin: float = 5.0,
+    distance: str = "euclidean",
+    normalize: bool = False,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Triplet loss of each positive with the nearest negative that is farther.
+
+    Formula: the sum over the positives of an anchor of ``max(0, d_positive - d_negative + margin)`` with the nearest
+        negative beyond the positive, or the farthest negative if there is none beyond; the mean divides by the number
+        of pairs.
+    Gradient: 1 by the distance of the positive and -1 by that of the negative where a triplet has a loss; to the first
+        of ties, 0 at the kink.
+    Domain: any real vectors; the distance of two equal ones has the gradient 0.
+    Source: Schroff et al. (2015), FaceNet: A unified embedding for face recognition and clustering.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    margin : float, default 5.0
+        By how much negatives should be farther than positives.
+    distance : {{"euclidean", "sqeuclidean", "cosine"}}, default "euclidean"
+        Between two embeddings; "sqeuclidean" is its square, "cosine" 1 minus the cosine.
+    normalize : bool, default False
+        Divide embeddings by their lengths.
+    {common}
+    """
+    return _SEMI_HARD(input, **_distances(target, distance, normalize), gap=finite("margin", margin))
+
+
+@similarity(trains=("anchor", "positive"), aliases=("mega-batch margin", "MegaBatchMarginLoss"))
+def mega_batch_margin_loss(
+    anchor: ArrayLike,
+    positive: ArrayLike,
+    *,
+    positive_margin: float = 0.8,
+    negative_margin: float = 0.3,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Mega-batch margin: the similarity of a pair, and that of its hardest negative in the batch, against two margins.
+
+    Formula: ``max(0, positive_margin - s[i, i]) + max(0, max_other s[i] - negative_margin)`` with the cosines ``s`` of
+        `anchor` and `positive`.
+    Gradient: -1 at the pair and 1 at the hardest negative (the first of ties), by cosine; 0 at the kinks.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Wieting & Gimpel (2018), ParaNMT-50M, section 4; as in Sentence Transformers.
+
+    Parameters
+    ----------
+    anchor : array_like
+        Embeddings ``[N, D]``.
+    positive : array_like
+        Row i belongs to row i of `anchor`.
+    positive_margin : float, default 0.8
+        What the similarity of a pair should reach.
+    negative_margin : float, default 0.3
+        Below which that of all others should stay.
+    {common}
+    """
+    return _MEGA_BATCH(
+        anchor,
+        positive,
+        labels="diagonal",
+        normalize=True,
+        positive_margin=finite("positive_margin", positive_margin),
+        negative_margin=finite("negative_margin", negative_margin),
+    )
