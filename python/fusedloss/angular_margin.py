@@ -419,7 +419,7 @@ def proxy_nca_loss(
         Class indices ``[N]``.
     scale : float, default 1.0
         Multiplies squared distances; must be positive.
-    denominator : {{"all", "others"}}, default "all"
+    denominator : {"all", "others"}, default "all"
         Over which proxies the log-sum-exp goes: all, or as in the first paper those of other classes.
     normalize : bool, default True
         Divide embeddings and proxies by their lengths.

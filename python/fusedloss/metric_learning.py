@@ -143,7 +143,7 @@ def circle_loss(
     )
 
 
-@similarity(trains=("input",), aliases=("NCA", "neighbourhood components analysis", "NCALoss"))
+@similarity(trains=("input",), aliases=("neighbourhood components analysis", "NCALoss"))
 def nca_loss(
     input: ArrayLike,
     target: ArrayLike,
@@ -207,7 +207,7 @@ def lifted_structure_loss(
         Taken off the distances of positives.
     negative_margin : float, default 1.0
         What distances of negatives are taken off.
-    distance : {{"euclidean", "sqeuclidean", "cosine"}}, default "euclidean"
+    distance : {"euclidean", "sqeuclidean", "cosine"}, default "euclidean"
         Between two embeddings; "sqeuclidean" is its square, "cosine" 1 minus the cosine.
     normalize : bool, default True
         Divide embeddings by their lengths.
@@ -251,7 +251,7 @@ def generalized_lifted_structure_loss(
         Taken off the distances of positives.
     negative_margin : float, default 1.0
         What distances of negatives are taken off.
-    distance : {{"euclidean", "sqeuclidean", "cosine"}}, default "euclidean"
+    distance : {"euclidean", "sqeuclidean", "cosine"}, default "euclidean"
         Between two embeddings; "sqeuclidean" is its square, "cosine" 1 minus the cosine.
     normalize : bool, default True
         Divide embeddings by their lengths.
@@ -340,7 +340,7 @@ def margin_loss(
         Class indices ``[N]``, not negative.
     alpha : float, default 0.2
         The margin; must not be negative.
-    distance : {{"euclidean", "sqeuclidean", "cosine"}}, default "euclidean"
+    distance : {"euclidean", "sqeuclidean", "cosine"}, default "euclidean"
         Between two embeddings; "sqeuclidean" is its square, "cosine" 1 minus the cosine.
     normalize : bool, default True
         Divide embeddings by their lengths.
@@ -387,7 +387,7 @@ def batch_hard_triplet_loss(
     skip_invalid : bool, default True
         Leave out anchors without positives or without negatives. Otherwise they take part with 0 for the farthest, and
         the largest distance for the nearest, as in Sentence Transformers.
-    distance : {{"euclidean", "sqeuclidean", "cosine"}}, default "euclidean"
+    distance : {"euclidean", "sqeuclidean", "cosine"}, default "euclidean"
         Between two embeddings; "sqeuclidean" is its square, "cosine" 1 minus the cosine.
     normalize : bool, default False
         Divide embeddings by their lengths.
@@ -430,7 +430,7 @@ def batch_all_triplet_loss(
         Class indices ``[N]``, not negative.
     margin : float, default 5.0
         By how much negatives should be farther than positives.
-    distance : {{"euclidean", "sqeuclidean", "cosine"}}, default "euclidean"
+    distance : {"euclidean", "sqeuclidean", "cosine"}, default "euclidean"
         Between two embeddings; "sqeuclidean" is its square, "cosine" 1 minus the cosine.
     normalize : bool, default False
         Divide embeddings by their lengths.
@@ -468,7 +468,7 @@ def batch_semi_hard_triplet_loss(
         Class indices ``[N]``, not negative.
     margin : float, default 5.0
         By how much negatives should be farther than positives.
-    distance : {{"euclidean", "sqeuclidean", "cosine"}}, default "euclidean"
+    distance : {"euclidean", "sqeuclidean", "cosine"}, default "euclidean"
         Between two embeddings; "sqeuclidean" is its square, "cosine" 1 minus the cosine.
     normalize : bool, default False
         Divide embeddings by their lengths.
