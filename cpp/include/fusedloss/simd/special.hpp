@@ -292,6 +292,9 @@ FUSEDLOSS_AS_DOUBLE(lgamma)
 FUSEDLOSS_AS_DOUBLE(digamma)
 FUSEDLOSS_AS_DOUBLE(trigamma)
 #undef FUSEDLOSS_AS_DOUBLE
+FUSEDLOSS_INLINE pack<wide_float> atan_of_ratio(pack<wide_float> a, pack<wide_float> b) {
+    return as_wide_float(atan_of_ratio(as_double(a), as_double(b)));
+}
 FUSEDLOSS_INLINE pack<wide_float> pow(pack<wide_float> x, pack<wide_float> y) {
     return as_wide_float(pow(as_double(x), as_double(y)));
 }
