@@ -35,6 +35,7 @@ py::tuple boxes(int loss, py::str label, py::tuple inputs, py::tuple params, py:
     d.choose_threads(r.numbers);
     double values[32];
     r.prepare(params, values);
+    r.job.in_floats = r.single();
     without_labels(r.job);
     if (!sample_weight.is_none()) r.add_weight(r.arg("sample_weight"), as_array(sample_weight));
     const fusedloss::label_report report =
@@ -66,7 +67,7 @@ py::array box_iou(py::handle boxes1, py::handle boxes2, double format, int threa
         to.rows = {const_cast<void*>(given.data()), a.type[k], {given.strides(0)}};
         to.step = given.strides(1);
     }
-    job.side[0].single = job.side[1].single = a.single();
+    job.side[0].in_floats = job.side[1].in_floats = a.single();
     job.format = format;
     job.type = a.value_type();
     const py::array matrix = allocate(job.type, 2, shape, a.like_bfloat16());

@@ -65,7 +65,7 @@ constexpr box_entry make_box_kernels() {
 // A panel as doubles; true if a coordinate is far from 1.
 FUSEDLOSS_SHARED bool gather_boxes(const rows_job& job, const class_array& a, std::int64_t begin, int n,
                                    double* panel) {
-    if (job.single) {
+    if (job.in_floats) {
         alignas(64) float staged[4 * panel_rows];
         gather_columns(job, a, begin, n, staged);
         for (int i = 0; i < 4 * panel_rows; i += pack<double>::lanes)
@@ -83,7 +83,7 @@ FUSEDLOSS_SHARED bool gather_boxes(const rows_job& job, const class_array& a, st
 }
 FUSEDLOSS_SHARED void scatter_boxes(const rows_job& job, const class_array& a, std::int64_t begin, int n,
                                     const double* panel) {
-    if (!job.single) return scatter_columns(job, a, begin, n, panel);
+    if (!job.in_floats) return scatter_columns(job, a, begin, n, panel);
     alignas(64) float staged[4 * panel_rows];
     for (int i = 0; i < 4 * panel_rows; i += pack<double>::lanes) store_narrowed(staged + i, load(panel + i));
     scatter_columns(job, a, begin, n, staged);
