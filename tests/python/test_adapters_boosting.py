@@ -386,6 +386,12 @@ class TestRefusals:
             objective_of(package, fl.half_squared_error).grad_and_hess(labels, np.zeros(4), None)
 
     @each_adapter
+    def test_but_not_large_ones(self, package):
+        scores = np.full(4, 3e38)
+        grad, _ = objective_of(package, fl.half_squared_error).grad_and_hess(np.zeros(4), scores, None)
+        assert np.isfinite(grad).all()
+
+    @each_adapter
     def test_weights_of_another_shape(self, package):
         with pytest.raises(ValueError, match="weight has shape"):
             objective_of(package).grad_and_hess(self.labels, self.scores, np.ones((4, 2)))
@@ -473,6 +479,14 @@ class TestWhatIsComputed:
         start = focal.find_start(labels, weight)
         grad = fl.softmax_focal_loss.grad(np.tile(start, (4, 1)), labels, sample_weight=weight).sum(0)
         np.testing.assert_allclose(grad, 0, atol=1e-7)
+
+    def test_threads(self):
+        """Two OpenMP runtimes in turns cost several times what the loss does: only LightGBM shares ours."""
+        assert [objective_of(package).n_threads for package in ADAPTERS] == [None, 1, 1]
+        labels, scores = np.zeros(100_000), np.linspace(-3, 3, 100_000)
+        one, two = (objective_of("xgboost", n_threads=n).grad_and_hess(labels, scores, None) for n in (1, 2))
+        for a, b in zip(one, two, strict=True):
+            np.testing.assert_array_equal(a, b)
 
     def test_links(self):
         assert objective_of("lightgbm").link == "logit"

@@ -38,6 +38,7 @@ class Objective(BoostingLoss):
     """
 
     order = "F"
+    default_threads = None
 
     def builtin_hessian(self) -> tuple[str, float]:
         return {"cross_entropy": "lightgbm", "huber_loss": "ones"}.get(self.loss.name, ""), 1.0
@@ -98,6 +99,8 @@ class Metric(BoostingMetric):
 
     {METRIC_PARAMETERS}
     """
+
+    default_threads = None
 
     def __call__(self, y_true: Any, y_pred: Any, weight: Any = None) -> tuple[str, float, bool]:
         """Name, mean and which way is better, of ``(scores, Dataset)`` or of ``(labels, scores, weight)``."""
