@@ -387,6 +387,11 @@ class TestDeterminism:
                 assert_close(actual[:1003], expected[:1003], 3 * np.finfo(dtype).eps, own_scale, what=level)
 
 
+def others(activation) -> tuple[np.ndarray, ...]:
+    """What an activation takes besides its input: noise."""
+    return tuple(np.zeros((4, 3)) for _ in activation.inputs[1:])
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("given", "words"),
@@ -401,36 +406,37 @@ class TestBadInput:
     )
     @each_activation
     def test_input(self, activation, given, words):
-        for ask in (activation, lambda x: activation.backward(1.0, x)):
+        for ask in (activation, lambda *x: activation.backward(1.0, *x)):
             with pytest.raises(TypeError, match=rf"^{activation.name}: input .*{words}"):
-                ask(given)
+                ask(given, *others(activation))
 
     @each_activation
     def test_cotangent(self, activation):
         x = np.ones((4, 3))
         with pytest.raises(ValueError, match=rf"^{activation.name}: grad_output has shape \(7,\)"):
-            activation.backward(np.ones(7), x)
+            activation.backward(np.ones(7), x, *others(activation))
         with pytest.raises(TypeError, match=rf"^{activation.name}: grad_output"):
-            activation.backward(None, x)
+            activation.backward(None, x, *others(activation))
 
     @each_activation
     def test_out(self, activation):
         x = np.ones((4, 3))
         read_only = np.ones((4, 3))
         read_only.flags.writeable = False
-        own = activation(x)
+        rest = others(activation)
+        own = activation(x, *rest)
         for bad, error, words in (
             (np.empty((5, 3)), ValueError, "shape"),
             (np.empty(own.shape, np.float32), TypeError, "dtype"),
             ([0.0] * 4, TypeError, "numpy array"),
         ):
             with pytest.raises(error, match=rf"^{activation.name}: out.*{words}"):
-                activation(x, out=bad)
+                activation(x, *rest, out=bad)
         if own.shape == x.shape:
             with pytest.raises(ValueError, match=rf"^{activation.name}: out is read-only"):
-                activation(x, out=read_only)
+                activation(x, *rest, out=read_only)
         with pytest.raises(ValueError, match=rf"^{activation.name}: out is read-only"):
-            activation.backward(1.0, x, out=read_only)
+            activation.backward(1.0, x, *rest, out=read_only)
 
     def test_overlapping_outputs(self):
         x, out = np.ones(4), np.empty(5)
