@@ -345,7 +345,38 @@ def _torch_losses() -> dict[str, Callable[..., Any]]:
         alpha = (v / (1 - p.iou + v + 1e-7)).detach()
         return (p.distance + alpha * v).mean()
 
+    def masks(x: Any, t: Any, activation: str) -> tuple[Any, Any]:
+        if activation == "sigmoid":
+            return torch.sigmoid(x), t[:, None].to(x.dtype)
+        return torch.softmax(x, 1), functional.one_hot(t, x.shape[1]).movedim(-1, 1).to(x.dtype)
+
+    def tversky(x: Any, t: Any, activation: str, alpha: float, smooth: float) -> Any:
+        p, true = masks(x, t, activation)
+        both, predicted, present = ((p * true).sum((2, 3)), p.sum((2, 3)), true.sum((2, 3)))
+        wrong = predicted + present - 2 * both
+        return (1 - (both + smooth) / (both + alpha * wrong + smooth)).mean()
+
+    def lovasz(x: Any, t: Any, activation: str) -> Any:  # Berman's code, image by image
+        p, true = masks(x, t, activation)
+        images = []
+        for probability, mask in zip(p.flatten(2), true.flatten(2), strict=True):
+            classes = []
+            for own, there in zip(probability, mask, strict=True):
+                if not there.any():
+                    continue
+                errors, order = torch.sort((there - own).abs(), dim=0, descending=True)
+                ranked = there[order]
+                total = ranked.sum()
+                jaccard = 1 - (total - ranked.cumsum(0)) / (total + (1 - ranked).cumsum(0))
+                jaccard[1:] = jaccard[1:] - jaccard[:-1].clone()
+                classes.append(errors @ jaccard)
+            images.append(sum(classes) / max(1, len(classes)))
+        return sum(images) / len(images)
+
     return {
+        "dice_loss": partial(tversky, alpha=0.5, smooth=0.5e-5),
+        "jaccard_loss": partial(tversky, alpha=1.0, smooth=1e-5),
+        "lovasz_softmax_loss": lovasz,
         "box_iou_loss": lambda first, second: (1 - Boxes(first, second).iou).mean(),
         "generalized_box_iou_loss": generalized,
         "distance_box_iou_loss": lambda first, second: Boxes(first, second).distance.mean(),

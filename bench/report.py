@@ -61,6 +61,8 @@ class RowGoal(NamedTuple):
 
 ROW_GOALS = {"cross_entropy": RowGoal(0.7, 6.0, 4.0, 0.6, 4.0, 20.0, 10**6)}
 BOX_GOALS = {"complete_box_iou_loss": 15.0}  # times faster than torch
+MASK_GOALS = {"dice_loss": Goal(0.6, 6.0), "lovasz_softmax_loss": Goal(0.0, 3.0)}
+STATED = (*GOALS, *ROW_GOALS, *BOX_GOALS, *MASK_GOALS)
 COMPUTE_BOUND = 0.85  # of the time in cache, where that and not memory is the floor
 OVER_COMPILED, OVER_COMPILED_ALLOCATING = 4.0, 2.5
 OVER_TORCH_IN_CACHE = 8.0
@@ -87,6 +89,11 @@ def write(rows: Sequence[Row], folder: Path, *, kept: int, seconds: float, round
         for threads in sorted({row["threads"] for row in boxes}, reverse=True):
             parts += _timings(select(boxes, threads=threads), f"boxes of four numbers, {threads_text(threads)}")
         parts += _halves(boxes, "boxes")
+    if masks := select(rows, family="overlap"):
+        parts += _mask_goals(masks)
+        for threads in sorted({row["threads"] for row in masks}, reverse=True):
+            parts += _timings(select(masks, threads=threads), f"masks, {threads_text(threads)}")
+        parts += _halves(masks, "masks")
     if chart:
         parts.append("![nanoseconds per element](results.png)")
     (folder / "results.md").write_text("\n\n".join(parts) + "\n")
@@ -323,6 +330,29 @@ def _box_goals(rows: Sequence[Row]) -> list[str]:
     goals = ", ".join(f"{loss} {goal:g} x" for loss, goal in BOX_GOALS.items())
     text = f"{threads_text(threads)}, value and gradient with *out*. Goals, against the formulas in torch: {goals}."
     return ["## Goals of boxes", text, table(["loss", "x torch", "of floor"], body)] if body else []
+
+
+def _mask_goals(rows: Sequence[Row]) -> list[str]:
+    """The stated goals of overlaps of masks."""
+    threads = extent(rows)[1]
+    body = [
+        [
+            label_of(row),
+            _against(row.get("torch"), row["fusedloss_out"], goal.over_torch),
+            _against(row.get("floor"), row["fusedloss_out"], goal.of_floor),
+        ]
+        for loss, goal in MASK_GOALS.items()
+        for row in select(rows, loss=loss, dtype="float32", threads=threads, wants="value+grad")
+    ]
+    goals = "; ".join(
+        f"{loss} {goal.over_torch:g} x torch" + (f", {goal.of_floor:g} of the floor" if goal.of_floor else "")
+        for loss, goal in MASK_GOALS.items()
+    )
+    text = (
+        f"{threads_text(threads)}, value and gradient with *out*. The floor reads the scores twice and writes the "
+        f"gradient once. Goals: {goals}."
+    )
+    return ["## Goals of masks", text, table(["loss", "x torch", "of floor"], body)] if body else []
 
 
 def _marked(text: str, reached: bool) -> str:

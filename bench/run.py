@@ -33,7 +33,9 @@ from workloads import (
     FAMILIES,
     FEW_ELEMENTS,
     FEW_SCORES,
+    MASKS,
     QUICK_BOXES,
+    QUICK_MASKS,
     QUICK_SCORES,
     SCORES,
     Calls,
@@ -184,12 +186,13 @@ def measure(workload: Workload, trained: tuple[str, ...], options: Options, trou
 def floor_timers(calls: Calls, options: Options) -> dict[str, tuple[timeit.Timer, int]]:
     """Passes of the same reads and writes, with and without streaming stores, and the elements each covers.
 
-    The gradient of a row of scores begins when all of it is read; a row larger than a core's cache is then read again.
+    The gradient of a row of scores begins when all of it is read; a row larger than a core's cache is then read again,
+    and so is an image.
     """
     library, reads = Floors(options.floors), calls.streamed
     passes = {f"floor, {stream=}": (calls.outs, stream) for stream in ((False, True) if calls.outs else (False,))}
     row_bytes = calls.first.itemsize * calls.first.shape[-1] if calls.first.ndim == 2 else 0
-    if calls.outs and row_bytes > second_level_cache():
+    if calls.outs and (calls.reads_twice or row_bytes > second_level_cache()):
         passes[READ_AGAIN] = ((), False)
     timers = {}
     for key, (writes, stream) in passes.items():
@@ -295,7 +298,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def plan(chosen: argparse.Namespace) -> list[Workload]:
     """What to measure, in order."""
     registered = [loss.name for loss in fl.losses() if loss.family in FAMILIES]
-    names = chosen.losses or ([*report.GOALS, *report.ROW_GOALS, *report.BOX_GOALS] if chosen.focus else registered)
+    names = chosen.losses or (list(report.STATED) if chosen.focus else registered)
     if unknown := set(names) - set(registered):
         sys.exit(f"not registered: {', '.join(sorted(unknown))}")
     if chosen.sizes:
@@ -315,6 +318,9 @@ def plan(chosen: argparse.Namespace) -> list[Workload]:
         elif family_of(name) == "boxes":
             boxes = QUICK_BOXES if chosen.quick else BOXES
             workloads += [Workload(name, shape) for shape in chosen.shapes or boxes]
+        elif family_of(name) == "overlap":
+            masks = QUICK_MASKS if chosen.quick else MASKS
+            workloads += [Workload(name, shape) for shape in chosen.shapes or masks]
         else:
             workloads += [Workload(name, shape, full=shape == largest) for shape in elements]
     return [w for w in workloads if chosen.family in (None, family_of(w.loss))]

@@ -17,12 +17,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "python"))
 from cases import Case, cases_of
 from cases_boxes import CASES as BOX_CASES
 from cases_boxes import BoxCase
+from cases_overlap import OVERLAP_CASES, OverlapCase
 from cases_rows import RowCase, row_cases_of
 
 Shape = tuple[int, ...]
 
 BLOCK = 2**20  # random numbers repeat after about so many elements
-FAMILIES = ("elementwise", "rows", "boxes")
+FAMILIES = ("elementwise", "rows", "boxes", "overlap")
 ELEMENTS: tuple[Shape, ...] = ((16,), (2**10,), (2**14,), (2**20,), (2**24,))
 FEW_ELEMENTS: tuple[Shape, ...] = ((16,), (2**14,), (2**24,))
 # Small rows, a thousand classes, two vocabularies of language models, pictures (class axis 1), a test set.
@@ -34,6 +35,9 @@ FEW_SCORES: tuple[Shape, ...] = ((65536, 10), (2048, 1000))
 QUICK_SCORES: tuple[Shape, ...] = ((4096, 10), (256, 1000), (2, 21, 64, 64))
 BOXES: tuple[Shape, ...] = ((1_000_000, 4),)
 QUICK_BOXES: tuple[Shape, ...] = ((10_000, 4),)
+# Images of four classes, and of one.
+MASKS: tuple[Shape, ...] = ((8, 4, 512, 512), (8, 1, 1024, 1024))
+QUICK_MASKS: tuple[Shape, ...] = ((2, 4, 64, 64), (2, 1, 64, 64))
 
 
 def shape_text(shape: Shape) -> str:
@@ -82,6 +86,8 @@ class Workload:
     @property
     def params(self) -> dict[str, Any]:
         case = first_case(self.loss)
+        if isinstance(case, OverlapCase) and "activation" in mean_loss(self.loss).params:
+            return {"activation": "sigmoid" if self.classes == 1 else "softmax"}
         return case.options(self.classes) if isinstance(case, RowCase) else dict(case.params)
 
     def shrunk(self, elements: int) -> Workload | None:
@@ -95,6 +101,8 @@ class Workload:
 
     def arrays(self, dtype: Any = np.float32) -> dict[str, np.ndarray]:
         """Every argument; labels stay integers."""
+        if family_of(self.loss) == "overlap":
+            return masks_of(self.loss, self.shape, dtype)
         rows = self.size // self.classes
         repeated = {}
         for name, block in block_of(self.loss, self.classes).items():
@@ -108,10 +116,18 @@ class Workload:
         return repeated
 
 
-def first_case(loss: str) -> Case | RowCase | BoxCase:
+def masks_of(loss: str, shape: Shape, dtype: Any) -> dict[str, np.ndarray]:
+    """Scores, and what they are compared with: labels in bytes, as they are stored."""
+    case, generator = first_case(loss), np.random.default_rng(0)
+    scores, target = case.input(generator, shape).astype(dtype), case.target(generator, shape)
+    names = mean_loss(loss).inputs
+    return dict(zip(names, (scores, target.astype(np.uint8 if target.dtype.kind == "i" else dtype)), strict=True))
+
+
+def first_case(loss: str) -> Any:
     family = family_of(loss)
-    cases: list[Any] = [case for case in BOX_CASES if case.loss == loss]
-    if family != "boxes":
+    cases: list[Any] = [case for case in (*BOX_CASES, *OVERLAP_CASES) if case.loss == loss]
+    if not cases:
         cases = [*(row_cases_of if family == "rows" else cases_of)(loss)]
     if not cases:
         raise LookupError(f"tests/python has no case for {loss}")
@@ -137,6 +153,7 @@ class Calls:
     def __init__(self, workload: Workload, trained: tuple[str, ...], dtype: Any = np.float32, **options: Any) -> None:
         loss = mean_loss(workload.loss)
         self.arrays = workload.arrays(dtype)
+        self.reads_twice = family_of(workload.loss) == "overlap"  # for the sums, and for the gradient
         self.outs = tuple([np.full_like(self.arrays[name], 0) for name in trained])
         method = loss.value_and_grad if trained else loss
         self.plain = partial(method, *self.arrays.values(), **workload.params, **options)
