@@ -227,60 +227,92 @@ FUSEDLOSS_SHARED void softmax_focal_gradient(const S* p, const S* q, const S* t,
 // distances that no cache guesses.
 constexpr int read_ahead = 256;
 
-// A panel of softmaxes, classes `pitch` apart in z and side by side in the panels p, q and, unless null, r
-// for the -log of p; the probability of one most probable class of each position in `top`.
+// The exponentials of a pack of positions: in registers where the number of classes is known, else in a
+// panel.
+template <int Known, class S>
+struct kept_exponentials {
+    pack<S> e[Known];
+    FUSEDLOSS_INLINE explicit kept_exponentials(S*) {}
+    FUSEDLOSS_INLINE pack<S> get(int j) const { return e[j]; }
+    FUSEDLOSS_INLINE void set(int j, pack<S> x) { e[j] = x; }
+};
+template <class S>
+struct kept_exponentials<0, S> {
+    S* panel;
+    FUSEDLOSS_INLINE explicit kept_exponentials(S* p) : panel(p) {}
+    FUSEDLOSS_INLINE pack<S> get(int j) const { return load(panel + j * panel_rows); }
+    FUSEDLOSS_INLINE void set(int j, pack<S> x) { store(panel + j * panel_rows, x); }
+};
+// A softmax is e / total; `others` is the total without one of the largest.
+template <class S>
+struct softmax_sums {
+    pack<S> largest, others, total, inverse;
+    FUSEDLOSS_INLINE pack<S> rest(pack<S> e) const {  // 1 - p
+        return select(e == largest, others, total - e) * inverse;
+    }
+};
+
+// Of scores whose classes are `pitch` apart; their gaps to the largest go to a panel, unless null. `limits`
+// is room for a panel.
+template <int Known, class S>
+FUSEDLOSS_INLINE softmax_sums<S> exponentials_of(const S* x, std::ptrdiff_t step, int given, S* limits,
+                                                 S* gaps, kept_exponentials<Known, S>& kept) {
+    const pack<S> zero(0.0), infinity(__builtin_inf());
+    const int classes = Known ? Known : given;
+    pack<S> max = load(x);
+    for (int j = 0; j < classes; ++j) {
+        __builtin_prefetch(x + j * step + read_ahead);
+        max = fusedloss::max(max, load(x + j * step));
+    }
+    if (any(max == infinity)) {  // the limit of large scores
+        for (int j = 0; j < classes; ++j) {
+            const pack<S> own = load(x + j * step);
+            const pack<S> limit = select(own == infinity, zero, select(is_nan(own), own, -infinity));
+            store(limits + j * panel_rows, select(max == infinity, limit, own));
+        }
+        x = limits;
+        step = panel_rows;
+        max = select(max == infinity, zero, max);
+    }
+    const measure<S> by = measure_by(shift_for(max), max);
+    const pack<S> largest = measured_exp(by.top, rounded_off(max, by.c, by.top), by);
+    lane_sum<S> smaller;
+    pack<S> ties = -1.0;  // others that share the maximum
+    const auto take = [&](int j) {
+        const pack<S> own = load(x + j * step), d = own - by.c;
+        const pack<S> e = measured_exp(d, rounded_off(own, by.c, d), by);
+        if (gaps) store(gaps + j * panel_rows, max - own);
+        kept.set(j, e);
+        const auto equal = e == largest;
+        ties = select(equal, ties + 1.0, ties);
+        return select(equal, zero, e);
+    };
+    int j = 0;
+    for (; j + 2 <= classes; j += 2) {
+        const pack<S> first = take(j);
+        smaller.add(first + take(j + 1));
+    }
+    if (j < classes) smaller.add(take(j));
+    const pack<S> others = (smaller.s + smaller.e) + ties * largest, total = others + largest;
+    return {largest, others, total, 1.0 / total};
+}
+
+// A panel of softmaxes, classes side by side in the panels p, q and, unless null, r for the -log of p; the
+// probability of one most probable class of each position in `top`.
 template <class S>
 FUSEDLOSS_SHARED void softmaxes(const S* z, std::ptrdiff_t pitch, int classes, S* p, S* q, S* r, S* top) {
-    const pack<S> zero(0.0), infinity(__builtin_inf());
     for (int i = 0; i < panel_rows; i += pack<S>::lanes) {
-        const S* x = z + i;
-        std::ptrdiff_t step = pitch;
-        pack<S> max = load(x);
+        kept_exponentials<0, S> kept(p + i);
+        const auto s = exponentials_of(z + i, pitch, classes, p + i, r ? r + i : r, kept);
         for (int j = 0; j < classes; ++j) {
-            __builtin_prefetch(x + j * step + read_ahead);
-            max = fusedloss::max(max, load(x + j * step));
+            const pack<S> e = kept.get(j);
+            kept.set(j, e * s.inverse);
+            store(q + j * panel_rows + i, s.rest(e));
         }
-        if (any(max == infinity)) {  // the limit of large scores
-            for (int j = 0; j < classes; ++j) {
-                const pack<S> own = load(x + j * step);
-                const pack<S> limit = select(own == infinity, zero, select(is_nan(own), own, -infinity));
-                store(p + j * panel_rows + i, select(max == infinity, limit, own));
-            }
-            x = p + i;
-            step = panel_rows;
-            max = select(max == infinity, zero, max);
-        }
-        const measure<S> by = measure_by(shift_for(max), max);
-        const pack<S> largest = measured_exp(by.top, rounded_off(max, by.c, by.top), by);
-        lane_sum<S> smaller;
-        pack<S> ties = -1.0;  // others that share the maximum
-        const auto take = [&](int j) {
-            const pack<S> own = load(x + j * step), d = own - by.c;
-            const pack<S> e = measured_exp(d, rounded_off(own, by.c, d), by);
-            if (r) store(r + j * panel_rows + i, max - own);
-            store(p + j * panel_rows + i, e);
-            const auto equal = e == largest;
-            ties = select(equal, ties + 1.0, ties);
-            return select(equal, zero, e);
-        };
-        int j = 0;
-        for (; j + 2 <= classes; j += 2) {
-            const pack<S> first = take(j);
-            smaller.add(first + take(j + 1));
-        }
-        if (j < classes) smaller.add(take(j));
-        const pack<S> others = (smaller.s + smaller.e) + ties * largest, total = others + largest;
-        const pack<S> inverse = 1.0 / total;
-        for (j = 0; j < classes; ++j) {
-            S* const own = p + j * panel_rows + i;
-            const pack<S> e = load(own);
-            store(own, e * inverse);
-            store(q + j * panel_rows + i, select(e == largest, others, total - e) * inverse);
-        }
-        store(top + i, largest * inverse);
+        store(top + i, s.largest * s.inverse);
         if (!r) continue;
-        const pack<S> log_total = log1p(others / largest);
-        for (j = 0; j < classes; ++j) {
+        const pack<S> log_total = log1p(s.others / s.largest);
+        for (int j = 0; j < classes; ++j) {
             S* const own = r + j * panel_rows + i;
             store(own, load(own) + log_total);
         }
@@ -373,6 +405,65 @@ FUSEDLOSS_SHARED void softmax_gradient(const S* p, const S* a, const S* r, const
     }
 }
 
+// ---- whole panels of floats with labels, in one go ----
+
+// Sums of the form `product`: few[3 j ...] are those of class j, of each of the sum_lanes.
+template <int Known>
+FUSEDLOSS_SHARED void add_labelled(const float* z, std::ptrdiff_t pitch, const float* labels, int given,
+                                   float* panel, float* few, class_totals* totals) {
+    const pack<float> zero(0.0);
+    const int classes = Known ? Known : given;
+    for (int i = 0; i < 3 * classes * sum_lanes; i += pack<float>::lanes) store(few + i, zero);
+    for (int i = 0; i < panel_rows; i += pack<float>::lanes) {
+        kept_exponentials<Known, float> kept(panel + i);
+        const auto s = exponentials_of(z + i, pitch, classes, panel + i, static_cast<float*>(nullptr), kept);
+        const pack<float> label = load(labels + i);
+        pack<float> at_label = zero;
+        for (int j = 0; j < classes; ++j)
+            at_label = select(label == pack<float>(double(j)), kept.get(j), at_label);
+        const pack<float> rest = s.rest(at_label);
+        for (int j = 0; j < classes; ++j) {
+            float* const own = few + 3 * j * sum_lanes + i % sum_lanes;
+            const auto here = label == pack<float>(double(j));
+            const pack<float> p = kept.get(j) * s.inverse;
+            store(own, load(own) + select(here, p, zero));
+            store(own + sum_lanes, load(own + sum_lanes) + select(here, zero, p));
+            store(own + 2 * sum_lanes, load(own + 2 * sum_lanes) + select(here, rest, zero));
+        }
+    }
+    for (int j = 0; j < classes; ++j)
+        for (int k = 0; k < 3 * sum_lanes; k += pack<double>::lanes) {
+            double* const own = totals[j].s[slot_both] + k;  // the three slots follow each other
+            store(own, load(own) + load_widened(few + 3 * j * sum_lanes + k));
+        }
+}
+
+// at[2 j] and at[2 j + 1] are the slopes in p_j where the label is another class, and where it is j.
+template <int Known>
+FUSEDLOSS_SHARED void labelled_gradient(const float* z, std::ptrdiff_t pitch, const float* labels, int given,
+                                        float* panel, const float* at, float* out, std::ptrdiff_t out_pitch,
+                                        bool stream) {
+    const int classes = Known ? Known : given;
+    for (int i = 0; i < panel_rows; i += pack<float>::lanes) {
+        kept_exponentials<Known, float> kept(panel + i);
+        const auto s = exponentials_of(z + i, pitch, classes, panel + i, static_cast<float*>(nullptr), kept);
+        const pack<float> label = load(labels + i);
+        const auto slope = [&](int j) {
+            return select(label == pack<float>(double(j)), pack<float>(double(at[2 * j + 1])),
+                          pack<float>(double(at[2 * j])));
+        };
+        pack<float> reference(0.0), mean(0.0);
+        for (int j = 0; j < classes; ++j) reference = select(kept.get(j) == s.largest, slope(j), reference);
+        for (int j = 0; j < classes; ++j) {
+            const pack<float> p = kept.get(j) * s.inverse;
+            kept.set(j, p);
+            mean = fma(p, slope(j) - reference, mean);
+        }
+        for (int j = 0; j < classes; ++j)
+            put(out + j * out_pitch + i, kept.get(j) * ((slope(j) - reference) - mean), stream);
+    }
+}
+
 // ---- positions on their way in and out ------------------------------------------------------------
 
 template <class S>
@@ -449,6 +540,7 @@ class overlap_worker {
         counted = totals;
         for_each_panel(begin, end, job.pixel ? 0 : int(job.first_class),
                        [&](std::int64_t at, int n, int first, int count) {
+                           if (add_at_once(at, n, count, totals)) return;
                            prepare(at, n, first, count, false);
                            for (int k = 0; k < count; ++k) {
                                class_totals& own = totals[first + k];
@@ -558,7 +650,7 @@ class overlap_worker {
             for (int i = n; i < positions; ++i) panel[k * panel_rows + i] = S(0);
     }
 
-    void read_labels(std::int64_t at, int n, int first, int count) {
+    void find_labels(std::int64_t at, int n) {
         const bool last = n < positions;  // the lanes after it are those of no label
         if (at < label_begin || at + n > label_end || last) {
             const std::int64_t most = rows.count - at < plane_chunk<S> ? rows.count - at : plane_chunk<S>;
@@ -568,6 +660,9 @@ class overlap_worker {
             for (int i = 0; i < panel_rows; ++i) labels[label_end - at + i] = S(-1);
         }
         label = labels + (at - label_begin);
+    }
+    void read_labels(std::int64_t at, int n, int first, int count) {
+        find_labels(at, n);
         const pack<S> one(1.0), zero(0.0);
         for (int k = 0; k < count; ++k) {
             const pack<S> own = double(rows.classes == 1 ? 1 : first + k);
@@ -620,6 +715,52 @@ class overlap_worker {
         t = own_t;
         t_pitch = panel_rows;
     }
+    // The scores of a whole panel of labelled positions that all count alike; else null.
+    const S* plain_panel(std::int64_t at, int n) {
+        const bool plain = side_by_side(job) && rows.label.data && job.form == overlap_form::product &&
+                           !job.pixel && job.extra == overlap_extra::none && !job.label_weight &&
+                           !job.position_weight.rows.data;
+        if (!plain || n != panel_rows) return nullptr;
+        const S* const z = scores.in_place(rows, at, n);
+        if (!z) return nullptr;
+        positions = n;
+        find_labels(at, n);
+        return rows.ignores && any_ignored(label) ? nullptr : z;
+    }
+    // Whether a panel was done at once.
+    bool add_at_once(std::int64_t at, int n, int count, class_totals* totals) {
+        if constexpr (sizeof(S) == sizeof(float)) {
+            const float* const z = plain_panel(at, n);
+            if (!z) return false;
+            const auto add = count == 2   ? add_labelled<2>
+                             : count == 3 ? add_labelled<3>
+                             : count == 4 ? add_labelled<4>
+                                          : add_labelled<0>;
+            add(z, scores.pitch(), label, count, p, own_t, totals);
+            for (int j = 0; j < count; ++j) totals[j].count += double(n);
+            return true;
+        }
+        return false;
+    }
+    bool differentiate_at_once(std::int64_t at, int n, int count, const class_slopes* slopes, S* out,
+                               std::ptrdiff_t pitch, bool stream) {
+        if constexpr (sizeof(S) == sizeof(float)) {
+            const float* const z = plain_panel(at, n);
+            if (!z) return false;
+            for (int j = 0; j < count; ++j) {
+                own_t[2 * j] = float(slopes[j].surplus - slopes[j].extra);
+                own_t[2 * j + 1] = float(slopes[j].both - slopes[j].missing);
+            }
+            const auto run = count == 2   ? labelled_gradient<2>
+                             : count == 3 ? labelled_gradient<3>
+                             : count == 4 ? labelled_gradient<4>
+                                          : labelled_gradient<0>;
+            run(z, scores.pitch(), label, count, p, own_t, out, pitch, stream);
+            return true;
+        }
+        return false;
+    }
+
     void prepare(std::int64_t at, int n, int first, int count, bool backward) {
         positions = whole_panels(n);
         const S* z = scores.in_place(rows, at, n);
@@ -683,6 +824,7 @@ class overlap_worker {
 
     void differentiate_panel(std::int64_t at, int n, int first, int count, const class_slopes* slopes, S* out,
                              std::ptrdiff_t pitch, bool stream) {
+        if (differentiate_at_once(at, n, count, slopes, out, pitch, stream)) return;
         prepare(at, n, first, count, true);
         S* const a = side_by_side(job) ? q : own_z;
         for (int k = 0; k < count; ++k) {
