@@ -98,7 +98,7 @@ OVERLAP_CASES = [
     _case("dice_loss", shape=(2, 3, 2, 3, 4)),
     _case("dice_loss", shape=(2, 70, 5)),
     _case("dice_loss", labels, _ONE, activation="sigmoid"),
-    _case("dice_loss", shape=(2, 5, 130)),
+    *(_case("dice_loss", shape=(2, classes, 130)) for classes in (2, 3, 4, 5)),
     *(_case(loss, log_loss=True, eps=0.4) for loss in ("dice_loss", "jaccard_loss", "tversky_loss")),
     *(_case(loss, soft, log_loss=True) for loss in ("dice_loss", "jaccard_loss", "tversky_loss")),
     _case("tversky_loss", alpha=0.2, beta=0.9),
