@@ -101,6 +101,18 @@ FUSEDLOSS_SHARED void collect_run(int size, char* dst, const char* src, std::int
 template <class S, class C>
 inline constexpr bool converts_packs = false;
 
+// Past the caches with Stream, if dst is aligned to half a vector.
+template <bool Stream, class V>
+FUSEDLOSS_INLINE void store_half_vector(char* dst, V v) {
+    static_assert(sizeof v == FUSEDLOSS_NATIVE_BYTES / 2);
+#if FUSEDLOSS_NATIVE_BYTES == 64
+    if (Stream) return _mm256_stream_si256((__m256i*)dst, (__m256i)v);
+#elif FUSEDLOSS_NATIVE_BYTES == 32
+    if (Stream) return _mm_stream_si128((__m128i*)dst, (__m128i)v);
+#endif
+    std::memcpy(dst, &v, sizeof v);
+}
+
 #if defined(__F16C__)
 template <>
 inline constexpr bool converts_packs<float16, float> = true;
@@ -111,14 +123,15 @@ FUSEDLOSS_INLINE void widen_pack(float* dst, const char* src, float16) {
     _mm256_storeu_ps(dst, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)src)));
 #endif
 }
+template <bool Stream = false>
 FUSEDLOSS_INLINE void narrow_pack(char* dst, const float* src, float16) {
     constexpr int to_nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 #if FUSEDLOSS_NATIVE_BYTES == 64
-    _mm256_storeu_si256((__m256i*)dst,
-                        _mm512_maskz_cvtps_ph(__mmask16(-1), _mm512_loadu_ps(src), to_nearest));
+    const __m256i h = _mm512_maskz_cvtps_ph(__mmask16(-1), _mm512_loadu_ps(src), to_nearest);
 #else
-    _mm_storeu_si128((__m128i*)dst, _mm256_cvtps_ph(_mm256_loadu_ps(src), to_nearest));
+    const __m128i h = _mm256_cvtps_ph(_mm256_loadu_ps(src), to_nearest);
 #endif
+    store_half_vector<Stream>(dst, h);
 }
 #endif
 
@@ -132,13 +145,13 @@ FUSEDLOSS_INLINE void widen_pack(float* dst, const char* src, bfloat16) {
     const native_words w = __builtin_convertvector(h, native_words) << 16;
     std::memcpy(dst, &w, sizeof w);
 }
+template <bool Stream = false>
 FUSEDLOSS_INLINE void narrow_pack(char* dst, const float* src, bfloat16) {
     native_words u;
     std::memcpy(&u, src, sizeof u);
     const native_words rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16, quiet = (u >> 16) | 0x40u;
     const auto nan = (u & 0x7fffffffu) > 0x7f800000u;
-    const native_halves h = __builtin_convertvector(nan ? quiet : rounded, native_halves);
-    std::memcpy(dst, &h, sizeof h);
+    store_half_vector<Stream>(dst, __builtin_convertvector(nan ? quiet : rounded, native_halves));
 }
 
 template <class S, class C>
@@ -155,11 +168,11 @@ inline void convert_in(C* dst, const char* src, std::int64_t n) {
         *dst++ = read_as<C>(s);
     }
 }
-template <class D, class C>
+template <class D, bool Stream = false, class C>
 inline void convert_out(char* dst, const C* src, std::int64_t n) {
     if constexpr (converts_packs<D, C>)
         for (constexpr int lanes = FUSEDLOSS_NATIVE_BYTES / 4; n >= lanes; n -= lanes) {
-            narrow_pack(dst, src, D{});
+            narrow_pack<Stream>(dst, src, D{});
             src += lanes;
             dst += lanes * int(sizeof(D));
         }

@@ -85,6 +85,16 @@ FUSEDLOSS_INLINE int rows_staged(int classes) {
     return n < panel_rows ? n : panel_rows;
 }
 
+// Calls f with the type of halves that a vector converts from or to C at a time, if `type` is one.
+template <class C, class F>
+FUSEDLOSS_INLINE bool with_halves(dtype type, F f) {
+    if constexpr (converts_packs<float16, C>)
+        if (type == dtype::float16) return f(float16{}), true;
+    if constexpr (converts_packs<bfloat16, C>)
+        if (type == dtype::bfloat16) return f(bfloat16{}), true;
+    return false;
+}
+
 // A panel of n rows, in columns; the lanes after the last row repeat it.
 template <class C>
 FUSEDLOSS_SHARED void gather_columns(const row_frame& job, const class_array& a, std::int64_t begin, int n,
@@ -106,6 +116,14 @@ FUSEDLOSS_SHARED void gather_columns(const row_frame& job, const class_array& a,
             }
             return;
         }
+        const auto halves = [&](auto half) {
+            for (int j = 0; j < classes; ++j) {
+                const char* const from = p + j * a.step;
+                for (int i = 0; i < run * size; i += 64) __builtin_prefetch(from + run * size + i);
+                convert_in<decltype(half)>(panel + j * panel_rows + offset, from, run);
+            }
+        };
+        if (stride == size && with_halves<C>(a.rows.type, halves)) return;
         for (int j = 0; j < classes; ++j) {
             const char* const from = p + j * a.step;
             if (stride == size) prefetch(from + run * size, run * size);
@@ -138,6 +156,16 @@ FUSEDLOSS_SHARED void scatter_panel(const row_frame& job, const class_array& a, 
             return;
         }
         const C* const columns = panel.whole() + offset;
+        const bool lines = job.stream && aligned_for(p, 64) && a.step % 64 == 0 && run * size % 64 == 0;
+        const auto halves = [&](auto half) {
+            using D = decltype(half);
+            for (int j = 0; j < classes; ++j) {
+                const C* const from = columns + j * panel_rows;
+                char* const to = p + j * a.step;
+                lines ? convert_out<D, true>(to, from, run) : convert_out<D>(to, from, run);
+            }
+        };
+        if (stride == size && (lines || !job.stream) && with_halves<C>(a.rows.type, halves)) return;
         for (int j = 0; j < classes; ++j) {
             const C* const from = columns + j * panel_rows;
             char* const to = p + j * a.step;
