@@ -178,7 +178,7 @@ def reverse_kl_div_with_logits(
     return _divergence(input, target, _REVERSE_KL, axis, log_target=log_target)
 
 
-@rows(aliases=("knowledge distillation", "KD loss", "Hinton distillation"))
+@rows(aliases=("knowledge distillation", "KD loss", "Hinton distillation", "DistillKLDivLoss"))
 def distillation_loss(
     input: ArrayLike,
     target: ArrayLike,

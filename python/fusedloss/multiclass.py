@@ -56,6 +56,9 @@ def _is_dense(loss: str, target: Any) -> bool:
         "sparse_categorical_crossentropy",
         "softmax_cross_entropy_with_integer_labels",
         "multinomial logistic loss",
+        "HalfMultinomialLoss",
+        "SoftTargetCrossEntropy",
+        "logarithm of the perplexity",
         "log_loss",
     )
 )
@@ -964,7 +967,7 @@ def multiclass_perceptron_loss(
 # ---- sparse and evidential ------------------------------------------------------------------------
 
 
-@rows(aliases=("multi-class sparsemax", "Martins and Astudillo's loss"))
+@rows(aliases=("multiclass_sparsemax_loss", "Martins and Astudillo's loss", "Fenchel-Young loss of sparsemax"))
 def sparsemax_loss(
     input: ArrayLike,
     target: ArrayLike,

@@ -96,7 +96,7 @@ def corn_loss(
     )
 
 
-@rows(aliases=("RPS", "squared earth mover's distance", "EMD squared"))
+@rows(aliases=("RPS", "squared earth mover's distance", "EMD squared", "squared EMD"))
 def ranked_probability_score(
     input: ArrayLike,
     target: ArrayLike,

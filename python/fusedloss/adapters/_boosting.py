@@ -142,7 +142,7 @@ class BoostingLoss:
         mode, factor = self.builtin_hessian()
         if mode:
             return mode, factor
-        if self.loss.name == "softmax_focal_loss":
+        if self.loss.name in ("softmax_focal_loss", "brier_loss"):  # the true ones are negative in places
             return "gauss_newton", 1.0
         return "exact" if self.loss.has_hessian else "ones", 1.0
 
