@@ -32,6 +32,18 @@ def pull(array: Given, grad: Array, into: Gradients) -> None:
     array.pull(grad.astype(dtype, copy=False), into)
 
 
+def products(threads: int | None) -> Product:
+    """Products of matrices in double precision, by so many threads."""
+    count = thread_count(threads)
+
+    def product(a: Array, b: Array) -> Array:
+        out = np.empty((a.shape[0], b.shape[1]))
+        _core.gemm(a, b, out, 1.0, False, count)
+        return out
+
+    return product
+
+
 @dataclass(frozen=True)
 class Later:
     """A plan that depends on the shapes of its arrays: made when it is run."""
@@ -54,15 +66,8 @@ class Columns:
         for x in self.arrays[1:]:
             if x.array.shape != first:
                 raise ValueError(f"{x.name} has shape {x.array.shape}, expected {first}")
-        count = thread_count(threads)
         wide = [np.ascontiguousarray(x.array, np.float64) for x in self.arrays]
-
-        def product(a: Array, b: Array) -> Array:
-            out = np.empty((a.shape[0], b.shape[1]))
-            _core.gemm(a, b, out, 1.0, False, count)
-            return out
-
-        value, grads = self.formula(product, *wide)
+        value, grads = self.formula(products(threads), *wide)
         into: Gradients = {}
         for x, grad in zip(self.arrays, grads, strict=True):
             if x.names & wrt:

@@ -18,6 +18,7 @@ SAME: Shapes = {"real_a": (4, 3, 2), "same_a": (4, 3, 2), "real_b": (5, 2), "sam
 LAYERS: Shapes = {"real": ((4, 3), (4, 5, 2)), "fake": ((4, 3), (4, 5, 2))}
 CODES: Shapes = {"mu": (6, 4), "logvar": (6, 4)}
 SLOPES: Shapes = {"gradients": (5, 3, 2)}
+SPEAKERS: Shapes = {"input": (3, 4, 5), "weight": (1,), "bias": (1,)}
 WEIGHTS: Shapes = {"weights": ((3, 4), (5,))}
 
 
@@ -90,6 +91,10 @@ CASES = (
     CompositionCase("vae_kl_loss", CODES, {"reduction": "sum"}),
     CompositionCase("vae_kl_loss", CODES, {"free_bits": 0.9}),
     CompositionCase("vae_kl_loss", CODES, {"free_bits": 0.9, "reduction": "sum"}),
+    CompositionCase("ge2e_loss", SPEAKERS),
+    CompositionCase("ge2e_loss", SPEAKERS, {"reduction": "mean"}),
+    CompositionCase("ge2e_loss", SPEAKERS, {"variant": "contrast"}),
+    CompositionCase("ge2e_loss", SPEAKERS, {"variant": "contrast", "reduction": "mean"}),
     CompositionCase("l1_penalty", WEIGHTS),
     CompositionCase("l1_penalty", {"weights": (3, 4)}, {"scale": 0.1}),
     CompositionCase("l2_penalty", WEIGHTS),
@@ -153,6 +158,22 @@ def _vae_kl(mu, logvar, free_bits=0.0, reduction="mean"):
     return np.maximum(each, free_bits).sum() * (1 if reduction == "mean" else len(mu))
 
 
+def generalized_end_to_end(input, weight, bias, variant="softmax", reduction="sum"):
+    """One utterance after the other."""
+    speakers, utterances, _ = input.shape
+    total = 0.0
+    for j in range(speakers):
+        for i in range(utterances):
+            centroids = input.mean(1)
+            centroids[j] = (input[j].sum(0) - input[j, i]) / (utterances - 1)
+            own, norms = input[j, i], np.sqrt((centroids**2).sum(1))
+            s = weight * (centroids @ own / norms / np.sqrt((own**2).sum())) + bias
+            p = 1 / (1 + np.exp(-s))
+            contrast = 1 - p[j] + np.delete(p, j).max()
+            total += contrast if variant == "contrast" else np.log(np.exp(s).sum()) - s[j]
+    return total if reduction == "sum" else total / (speakers * utterances)
+
+
 def _penalty(power):
     def penalty(weights, scale=1.0):
         return scale * sum((abs(w) ** power).sum() for w in (weights if isinstance(weights, list) else [weights]))
@@ -185,6 +206,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     ),
     "feature_matching_loss": _feature_matching,
     "vae_kl_loss": _vae_kl,
+    "ge2e_loss": generalized_end_to_end,
     "l1_penalty": _penalty(1),
     "l2_penalty": _penalty(2),
 }

@@ -12,6 +12,7 @@ from typing import Any
 import fusedloss as fl
 import numpy as np
 import pytest
+from cases_compositions import generalized_end_to_end
 
 Array = np.ndarray
 
@@ -73,6 +74,12 @@ SCORES = {"input": normal(ROWS, CLASSES), "target": labels(ROWS)}
 VECTORS = {"x1": normal(ROWS, WIDTH), "x2": normal(ROWS, WIDTH), "target": bits(ROWS)}
 TRIPLET = {name: normal(ROWS, WIDTH) for name in ("anchor", "positive", "negative")}
 VIEWS = {"view1": normal(ROWS, WIDTH), "view2": normal(ROWS, WIDTH)}
+HEAD = {"input": normal(ROWS, WIDTH), "weight": normal(CLASSES, WIDTH), "target": labels(ROWS)}
+SPEAKERS = {
+    "input": normal(3, 4, WIDTH),
+    "weight": lambda generator: np.array(generator.uniform(5, 10)),
+    "bias": lambda generator: np.array(generator.uniform(-5, 0)),
+}
 MASKS = {"input": normal(2, 3, 4, 5), "target": lambda generator: generator.integers(0, 3, (2, 4, 5))}
 SCORED = {"real": normal(7), "fake": normal(5)}
 
@@ -201,6 +208,37 @@ def minimax_discriminator(real, fake):
 def cycle(real_a, cycled_a, real_b, cycled_b):
     """The norms of the paper: sums over a sample, means over samples."""
     return abs(cycled_a - real_a).sum() / len(real_a) + abs(cycled_b - real_b).sum() / len(real_b)
+
+
+def margin_head(input, weight, target, head, scale):
+    """Cross entropy of cosines with the rows of a matrix; `head` changes the cosine of the label."""
+    cosines = unit(input) @ unit(weight).T
+    one = np.eye(len(weight))[target] == 1
+    return cross_entropy(scale * np.where(one, head(np.arccos(np.clip(cosines, -1, 1))), cosines), target)
+
+
+def arcface(input, weight, target):
+    """cos(angle + 1/2), and a line where the angle exceeds pi - 1/2."""
+
+    def head(angle):
+        return np.where(angle <= np.pi - 0.5, np.cos(angle + 0.5), np.cos(angle) - 0.5 * np.sin(0.5))
+
+    return margin_head(input, weight, target, head, 64.0)
+
+
+def sphereface(input, weight, target):
+    """(-1)^k cos(4 angle) - 2 k; the embeddings keep their norms."""
+
+    def head(angle):
+        k = np.floor(4 * angle / np.pi)
+        return (-1) ** k * np.cos(4 * angle) - 2 * k
+
+    return margin_head(input, weight, target, head, norm(input)[:, None])
+
+
+def uniformity(input):
+    squares = ((input[:, None] - input) ** 2).sum(2)[np.triu_indices(len(input), 1)]
+    return np.log(np.exp(-2 * squares).mean())
 
 
 # ---- the list ---------------------------------------------------------------------------------------
@@ -332,6 +370,29 @@ ENTRIES = (
         {"input": normal(8, WIDTH), "target": labels(8)},
         {"reduction": "sum"},
     ),
+    Entry("ArcFace", "arcface_loss", arcface, HEAD),
+    Entry("SphereFace", "sphereface_loss", sphereface, HEAD),
+    Entry("GE2E", "ge2e_loss", generalized_end_to_end, SPEAKERS),
+    Entry(
+        "GE2E contrast",
+        "ge2e_loss",
+        lambda input, weight, bias: generalized_end_to_end(input, weight, bias, "contrast", "mean"),
+        SPEAKERS,
+        {"variant": "contrast", "reduction": "mean"},
+    ),
+    Entry(
+        "triplets of siamese scores",
+        "siamese_score_triplet_loss",
+        lambda positive, negative: softplus(negative - positive[:, None]).mean(),
+        {"positive": normal(4), "negative": normal(6)},
+    ),
+    Entry(
+        "alignment",
+        "alignment_loss",
+        lambda x1, x2: ((x1 - x2) ** 2).sum(1).mean(),
+        {"x1": normal(ROWS, WIDTH), "x2": normal(ROWS, WIDTH)},
+    ),
+    Entry("uniformity", "uniformity_loss", uniformity, {"input": normal(ROWS, WIDTH)}),
     Entry("dice", "dice_loss", dice, MASKS),
     Entry("IoU of masks", "jaccard_loss", jaccard, MASKS),
     Entry("IoU of boxes", "box_iou_loss", box_iou, {"boxes1": boxes, "boxes2": boxes}),
@@ -420,6 +481,14 @@ def test_value_and_gradients(entry):
 def test_names_are_not_used_twice():
     names = [entry.name for entry in ENTRIES]
     assert len(set(names)) == len(names)
+
+
+def test_iou_of_hard_masks():
+    generator = np.random.default_rng(0)
+    scores, target = generator.normal(size=(2, 3, 8, 8)), generator.integers(0, 3, (2, 8, 8))
+    found = scores.argmax(1)
+    each = [((found == c) & (target == c)).sum() / ((found == c) | (target == c)).sum() for c in range(3)]
+    assert fl.mask_iou(scores, target) == pytest.approx(np.mean(each), rel=1e-12)
 
 
 def test_sigmoid_and_softmax():
