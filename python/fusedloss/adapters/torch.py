@@ -166,6 +166,14 @@ def _call_of(text: str) -> _Call:
     return _Call(loss.bind(**constants) if constants else loss, tuple(names), tuple(wrt))
 
 
+@functools.lru_cache(maxsize=1024)
+def _described(
+    name: str, names: tuple[str, ...], wrt: tuple[str, ...], constants: tuple[tuple[str, Any], ...]
+) -> _Call:
+    """The same call as by way of its text, sooner."""
+    return _call_of(_text_of(name, names, wrt, constants))
+
+
 @torch.compiler.assume_constant_result
 def _text_of(name: str, names: tuple[str, ...], wrt: tuple[str, ...], constants: tuple[tuple[str, Any], ...]) -> str:
     """A call in the only type for constants that operators of PyTorch and our cache both take."""
@@ -351,13 +359,17 @@ def _apply(loss: AnyLoss, data: tuple[str, ...], defaults: dict[str, Any], given
         for name in wrt:
             if name.partition(".")[0] not in loss.differentiable:
                 raise RuntimeError(f"{loss.name}: {name} requires a gradient, but the loss has none for it")
-    text = _text_of(loss.name, tuple(tensors), wrt, tuple(constants.items()))
+    description = loss.name, tuple(tensors), wrt, tuple(constants.items())
     unreduced = constants.get("reduction", defaults.get("reduction")) == "none"
     if torch.compiler.is_compiling():
+        text = _text_of(*description)
         if wrt and not unreduced:
             return _value_and_grads(list(tensors.values()), text)[0]
         return _value(list(tensors.values()), text)
-    call = _call_of(text)
+    try:
+        call = _described(*description)
+    except TypeError:  # lists and arrays cannot be looked up
+        call = _call_of(_text_of(*description))
     if not wrt:
         return call.run(list(tensors.values()))
     if unreduced:
