@@ -17,7 +17,7 @@ namespace runtime {
 namespace {
 
 // The buffer of the scores holds so much, but rows enough for the products and no more than pay.
-constexpr std::int64_t score_bytes = 24 << 20, least_rows = 64, most_rows = 256;
+constexpr std::int64_t score_bytes = 20 << 20, least_rows = 64, most_rows = 256;
 // Products of fewer terms are over before another thread has woken up.
 constexpr double serial_terms = 1 << 18;
 
@@ -57,6 +57,7 @@ class similarity_run {
 
     sum all() {
         for (matrix& m : matrices) prepare(m);
+        if (job.distance && gradients && !job.normalize) centre();
         if (job.two_sided) look_at_columns();
         if (job.first_loss >= 0) run_first_loss();
         sum total{0.0, 0.0};
@@ -87,13 +88,17 @@ class similarity_run {
         std::vector<int> inputs;
         std::int64_t vectors = 0;
         const C* data = nullptr;
+        const C* centred = nullptr;  // what gradients are made of
         C* grad = nullptr;
-        buffer own_data, own_grad;
+        buffer own_data, own_centred, own_grad;
         std::vector<double> norms;
         bool wanted = false, begun = false;  // begun: the gradient holds something to add to
 
         C* grad_of(std::int64_t vector, std::int64_t dimensions) const { return grad + vector * dimensions; }
         const C* at(std::int64_t vector, std::int64_t dimensions) const { return data + vector * dimensions; }
+        const C* centred_at(std::int64_t vector, std::int64_t dimensions) const {
+            return centred + vector * dimensions;
+        }
     };
 
     static bool is_column(similarity_role role) {
@@ -166,7 +171,7 @@ class similarity_run {
         const similarity_input& first = job.input[m.inputs[0]];
         const bool single = m.inputs.size() == 1, wanted = gradients && m.wanted;
         const bool normalize = job.normalize && !(job.raw_rows && &m == &matrices[std::size_t(x)]);
-        if (single && !normalize && !job.distance && usable(first, first.data)) {
+        if (single && !normalize && usable(first, first.data)) {
             m.data = static_cast<const C*>(first.data.rows.data);
         } else {
             m.own_data = buffer(m.vectors * dimensions);
@@ -178,18 +183,38 @@ class similarity_run {
                 C* const to = m.own_data.get() + done * dimensions;
                 double* const norms = m.norms.empty() ? nullptr : m.norms.data() + done;
                 over(input.vectors, [&](int, std::int64_t begin, std::int64_t end) {
-                    run.fetch(input.data, each_of(input), begin, end, dimensions, normalize, nullptr, to,
-                              norms);
+                    run.fetch(input.data, each_of(input), begin, end, dimensions, normalize, to, norms);
                 });
                 done += input.vectors;
             }
         }
+        m.centred = m.data;
         if (!wanted) return;
         if (single && usable(first, first.grad)) {
             m.grad = static_cast<C*>(first.grad.rows.data);
         } else {
             m.own_grad = buffer(m.vectors * dimensions);
             m.grad = m.own_grad.get();
+        }
+    }
+    // Gradients of distances are sums of differences: taken from vectors around their mean, they keep their
+    // digits wherever that is.
+    void centre() {
+        const matrix& centre_of = matrices[std::size_t(y >= 0 ? y : own_of[0])];
+        std::vector<double> mean(std::size_t(dimensions), 0.0);
+        for (std::int64_t v = 0; v < centre_of.vectors; ++v)
+            for (std::int64_t d = 0; d < dimensions; ++d)
+                mean[std::size_t(d)] += double(centre_of.at(v, dimensions)[d]);
+        for (double& x : mean) x /= double(centre_of.vectors ? centre_of.vectors : 1);
+        for (matrix& m : matrices) {
+            m.own_centred = buffer(m.vectors * dimensions);
+            C* const to = m.own_centred.get();
+            over(m.vectors, [&](int, std::int64_t begin, std::int64_t end) {
+                for (std::int64_t v = begin; v < end; ++v)
+                    for (std::int64_t d = 0; d < dimensions; ++d)
+                        to[v * dimensions + d] = C(double(m.at(v, dimensions)[d]) - mean[std::size_t(d)]);
+            });
+            m.centred = to;
         }
     }
     static std::int64_t each_of(const similarity_input& input) {
@@ -288,7 +313,7 @@ class similarity_run {
     bool is_excluded(std::int64_t row) const { return !excluded.empty() && excluded[std::size_t(row)]; }
     // The vectors of a chunk's rows, zeros where they are excluded.
     const C* kept(const matrix& rows, std::int64_t begin, int n) {
-        const C* const all = rows.at(begin, dimensions);
+        const C* const all = rows.centred_at(begin, dimensions);
         if (excluded.empty()) return all;
         const std::size_t bytes = std::size_t(dimensions) * sizeof(C);
         for (int r = 0; r < n; ++r) {
@@ -399,7 +424,7 @@ class similarity_run {
                 shared_vectors.begun = true;
             }
             if (rows.wanted)
-                multiply({s.rows, dimensions, columns, alpha, shared.scores, pitch, 1, shared_vectors.data,
+                multiply({s.rows, dimensions, columns, alpha, shared.scores, pitch, 1, shared_vectors.centred,
                           dimensions, 1, x == y, rows.grad_of(begin, dimensions), dimensions});
         }
         std::int64_t column = 0;
@@ -421,16 +446,16 @@ class similarity_run {
                     }
                     if (rows.wanted)
                         run.product(
-                            {1, dimensions, each, alpha, g, pitch, 1, m.at(at, dimensions), dimensions, 1,
-                             !first_of_row, rows.grad_of(begin + r, dimensions), dimensions},
+                            {1, dimensions, each, alpha, g, pitch, 1, m.centred_at(at, dimensions),
+                             dimensions, 1, !first_of_row, rows.grad_of(begin + r, dimensions), dimensions},
                             0, 1, own);
                     if (!m.wanted) continue;
-                    run.product({each, dimensions, 1, alpha, g, 1, pitch, rows.at(begin + r, dimensions),
+                    run.product({each, dimensions, 1, alpha, g, 1, pitch, vectors + r * dimensions,
                                  dimensions, 1, false, m.grad_of(at, dimensions), dimensions},
                                 0, 1, own);
                     if (!job.distance) continue;
                     for (std::int64_t i = 0; i < each; ++i)
-                        run.add_multiple(m.grad_of(at + i, dimensions), m.at(at + i, dimensions),
+                        run.add_multiple(m.grad_of(at + i, dimensions), m.centred_at(at + i, dimensions),
                                          -factor * double(g[i]), dimensions);
                 }
             });
@@ -455,7 +480,7 @@ class similarity_run {
             if (m.wanted)
                 over(columns, [&](int, std::int64_t first, std::int64_t last) {
                     for (std::int64_t j = first; j < last; ++j)
-                        run.add_multiple(m.grad_of(j, dimensions), m.at(j, dimensions),
+                        run.add_multiple(m.grad_of(j, dimensions), m.centred_at(j, dimensions),
                                          -2.0 * job.scale * column_sums[std::size_t(j)], dimensions);
                 });
         }

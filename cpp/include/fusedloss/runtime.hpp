@@ -51,7 +51,7 @@ int find_row_loss(const char* name);  // -1 if there is none
 sum run_rows(int loss, rows_job& job, int threads);
 
 // Runs a loss of rows on the scores of pairs of vectors: a validated job, whose labels are contiguous 64-bit
-// integers. Needs memory for a chunk of scores (24 MB, or 64 rows if that is more; 256 rows at most), for
+// integers. Needs memory for a chunk of scores (20 MB, or 64 rows if that is more; 256 rows at most), for
 // vectors that are not already one after another in the precision of the products or have to be normalised,
 // and for their gradients.
 sum run_similarity(int loss, const similarity_job& job, int threads);

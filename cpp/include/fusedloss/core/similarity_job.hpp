@@ -103,7 +103,7 @@ struct similarity_kernels {
     void (*product)(const matrix_product<C>&, int share, int shares, C* workspace);
     void (*squared_differences)(const matrix_product<C>&, int share, int shares, C* workspace);
     void (*fetch)(const class_array&, std::int64_t each, std::int64_t begin, std::int64_t end,
-                  std::int64_t dimensions, bool normalize, const double* shift, C* to, double* norms);
+                  std::int64_t dimensions, bool normalize, C* to, double* norms);
     void (*return_gradients)(const class_array& out, std::int64_t each, std::int64_t begin, std::int64_t end,
                              std::int64_t dimensions, const C* vectors, const double* norms, double factor,
                              C* grad);

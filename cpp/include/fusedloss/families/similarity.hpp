@@ -60,12 +60,10 @@ FUSEDLOSS_SHARED double norm_of(const C* x, std::int64_t n) {
     return __builtin_sqrt(squares(1.0 / largest)) * largest;
 }
 
-// Vectors [begin, end) of an input as rows of C side by side, divided by their norms (which are kept) or less
-// a shift.
+// Vectors [begin, end) of an input as rows of C side by side, divided by their norms (which are kept).
 template <class C>
 inline void fetch_vectors(const class_array& a, std::int64_t each, std::int64_t begin, std::int64_t end,
-                          std::int64_t dimensions, bool normalize, const double* shift, C* to,
-                          double* norms) {
+                          std::int64_t dimensions, bool normalize, C* to, double* norms) {
     constexpr std::int64_t most = chunk_bytes / sizeof(C);
     for (std::int64_t v = begin; v < end; ++v) {
         const char* const p =
@@ -79,8 +77,6 @@ inline void fetch_vectors(const class_array& a, std::int64_t each, std::int64_t 
             if (norms) norms[v] = norm;
             for (std::int64_t d = 0; d < dimensions; ++d) x[d] = C(double(x[d]) / kept);
         }
-        if (shift)
-            for (std::int64_t d = 0; d < dimensions; ++d) x[d] = C(double(x[d]) - shift[d]);
     }
 }
 
