@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
-
 import numpy as np
-
-
-class SimilarityCase(NamedTuple):
-    """A loss with parameters; `arrays(generator, n)` gives its arrays, n the number of rows or half of it."""
-
-    loss: str
-    arrays: Callable[[np.random.Generator, int], dict[str, Any]]
-    params: Mapping[str, Any] = {}
-
-    def __str__(self) -> str:
-        return "-".join([self.loss, *(f"{k}={v}" for k, v in self.params.items())])
+from cases_arrays import ArrayCase
 
 
 def vectors(*names, width=5, **more):
@@ -61,66 +48,64 @@ def linear(c, **more):
 INDICES, PROBABILITIES = some_ignored(7), lambda generator, n: generator.dirichlet(np.ones(7), n)
 
 CASES = (
-    SimilarityCase("info_nce_loss", vectors("query", "positive")),
-    SimilarityCase("info_nce_loss", vectors("query", "positive"), {"temperature": 3.0, "normalize": False}),
-    SimilarityCase("info_nce_loss", vectors("query", "positive", negatives=several(9))),
-    SimilarityCase("info_nce_loss", vectors("query", "positive", negatives=several(300)), {"temperature": 0.5}),
-    SimilarityCase("info_nce_loss", vectors("query", "positive", negatives=own(3)), {"normalize": False}),
-    SimilarityCase("info_nce_loss", vectors("query", "positive", negatives=own(3))),
-    SimilarityCase("n_pairs_loss", vectors("anchor", "positive")),
-    SimilarityCase("multiple_negatives_ranking_loss", vectors("anchor", "positive")),
-    SimilarityCase("multiple_negatives_ranking_loss", vectors("anchor", "positive"), {"symmetric": True}),
-    SimilarityCase(
+    ArrayCase("info_nce_loss", vectors("query", "positive")),
+    ArrayCase("info_nce_loss", vectors("query", "positive"), {"temperature": 3.0, "normalize": False}),
+    ArrayCase("info_nce_loss", vectors("query", "positive", negatives=several(9))),
+    ArrayCase("info_nce_loss", vectors("query", "positive", negatives=several(300)), {"temperature": 0.5}),
+    ArrayCase("info_nce_loss", vectors("query", "positive", negatives=own(3)), {"normalize": False}),
+    ArrayCase("info_nce_loss", vectors("query", "positive", negatives=own(3))),
+    ArrayCase("n_pairs_loss", vectors("anchor", "positive")),
+    ArrayCase("multiple_negatives_ranking_loss", vectors("anchor", "positive")),
+    ArrayCase("multiple_negatives_ranking_loss", vectors("anchor", "positive"), {"symmetric": True}),
+    ArrayCase(
         "multiple_negatives_ranking_loss",
         vectors("anchor", "positive", negatives=several(4)),
         {"scale": 2.0, "normalize": False},
     ),
-    SimilarityCase(
+    ArrayCase(
         "multiple_negatives_ranking_loss",
         vectors("anchor", "positive", negatives=several(4)),
         {"scale": 5.0, "symmetric": True},
     ),
-    SimilarityCase("gte_loss", vectors("anchor", "positive"), {"temperature": 0.2}),
-    SimilarityCase("gte_loss", vectors("anchor", "positive"), {"temperature": 2.0, "normalize": False}),
-    SimilarityCase("clip_loss", vectors("image_features", "text_features", logit_scale=number(2.5))),
-    SimilarityCase(
-        "clip_loss", vectors("image_features", "text_features", logit_scale=number([14.0])), {"normalize": True}
-    ),
-    SimilarityCase(
+    ArrayCase("gte_loss", vectors("anchor", "positive"), {"temperature": 0.2}),
+    ArrayCase("gte_loss", vectors("anchor", "positive"), {"temperature": 2.0, "normalize": False}),
+    ArrayCase("clip_loss", vectors("image_features", "text_features", logit_scale=number(2.5))),
+    ArrayCase("clip_loss", vectors("image_features", "text_features", logit_scale=number([14.0])), {"normalize": True}),
+    ArrayCase(
         "siglip_loss",
         vectors("image_features", "text_features", logit_scale=number(10.0), logit_bias=number(-10.0)),
         {"normalize": True},
     ),
-    SimilarityCase(
+    ArrayCase(
         "siglip_loss", vectors("image_features", "text_features", logit_scale=number(0.5), logit_bias=number([1.0]))
     ),
-    SimilarityCase("nt_xent_loss", vectors("view1", "view2")),
-    SimilarityCase("nt_xent_loss", vectors("view1", "view2"), {"temperature": 2.0, "normalize": False}),
-    SimilarityCase("decoupled_contrastive_loss", vectors("view1", "view2")),
-    SimilarityCase("decoupled_contrastive_loss", vectors("view1", "view2"), {"temperature": 1.0, "normalize": False}),
-    SimilarityCase("supervised_contrastive_loss", vectors("input", target=classes)),
-    SimilarityCase(
+    ArrayCase("nt_xent_loss", vectors("view1", "view2")),
+    ArrayCase("nt_xent_loss", vectors("view1", "view2"), {"temperature": 2.0, "normalize": False}),
+    ArrayCase("decoupled_contrastive_loss", vectors("view1", "view2")),
+    ArrayCase("decoupled_contrastive_loss", vectors("view1", "view2"), {"temperature": 1.0, "normalize": False}),
+    ArrayCase("supervised_contrastive_loss", vectors("input", target=classes)),
+    ArrayCase(
         "supervised_contrastive_loss",
         vectors("input", target=classes),
         {"temperature": 2.0, "base_temperature": 0.7, "normalize": False},
     ),
-    SimilarityCase("labelled_nt_xent_loss", vectors("input", target=classes)),
-    SimilarityCase(
+    ArrayCase("labelled_nt_xent_loss", vectors("input", target=classes)),
+    ArrayCase(
         "labelled_nt_xent_loss",
         vectors("input", target=classes),
         {"denominator": "all", "temperature": 1.5, "normalize": False},
     ),
-    SimilarityCase("linear_cross_entropy", linear(7, target=INDICES)),
-    SimilarityCase("linear_cross_entropy", linear(400, target=some_ignored(400))),
-    SimilarityCase(
+    ArrayCase("linear_cross_entropy", linear(7, target=INDICES)),
+    ArrayCase("linear_cross_entropy", linear(400, target=some_ignored(400))),
+    ArrayCase(
         "linear_cross_entropy",
         linear(7, linear_bias=lambda generator, n: generator.normal(size=7), target=INDICES),
         {"weight": (1.0, 0.5, 2.0, 1.0, 3.0, 0.1, 1.0), "label_smoothing": 0.1},
     ),
-    SimilarityCase(
+    ArrayCase(
         "linear_cross_entropy",
         linear(7, linear_bias=number([0.3]), target=PROBABILITIES),
         {"softcap": 3.0, "z_loss": 0.01},
     ),
-    SimilarityCase("linear_cross_entropy", linear(7, target=INDICES), {"ignore_index": 3}),
+    ArrayCase("linear_cross_entropy", linear(7, target=INDICES), {"ignore_index": 3}),
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cases_similarity import CASES
 from fusedloss import _core
+from fusedloss._core_kernels import SimilarityKernel
 from references_similarity import COUNTS, REFERENCES
 
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -312,6 +313,27 @@ class TestExtremes:
         each = fl.supervised_contrastive_loss(a, np.array([0, 0, 1, 2, 3, 4]), reduction="none")
         assert (each[2:] == 0.0).all()
         assert (each[:2] > 0.0).all()
+
+
+class TestDistances:
+    """Minus squared distances as scores: the same numbers wherever the vectors are."""
+
+    @pytest.mark.parametrize("offset", [0.0, 100.0, 1e4])
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_are_those_of_the_differences(self, offset, dtype):
+        generator, n, scale = np.random.default_rng(0), 80, 1.7
+        a = (generator.normal(size=(n, 6)) + offset).astype(dtype)
+        b = (a + 0.3 * generator.normal(size=(n, 6))).astype(dtype)
+        kernel = SimilarityKernel("cross_entropy", {"query": "row", "positive": "column"})
+        call, arrays, params, options = kernel(a, b, labels="diagonal", scale=scale, distance=True)
+        value, grads, _, _ = kernel.run(call.index, "distances", arrays, params, options, None, None, 1, 3, 3, None, 0)
+        apart = a.astype(float)[:, None] - b.astype(float)
+        exact, inner = fl.cross_entropy.value_and_grad(-scale * (apart**2).sum(-1), np.arange(n))
+        pulls = -2.0 * scale * inner[..., None] * apart
+        tolerance = 20 * float(np.finfo(dtype).eps)
+        assert value == pytest.approx(exact, rel=tolerance)
+        close(grads[0], pulls.sum(1), tolerance)
+        close(grads[1], -pulls.sum(0), tolerance)
 
 
 class TestProduct:
