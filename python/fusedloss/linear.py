@@ -10,11 +10,13 @@ from ._core_kernels import SimilarityKernel
 from ._loss import Result, similarity
 from ._validation import in_range, non_negative, positive
 
-__all__ = ["linear_cross_entropy"]
+__all__ = ["linear_cross_entropy", "linear_selected_log_prob"]
 
 _LINEAR = {"input": "row", "linear_weight": "column"}
 _CROSS_ENTROPY = SimilarityKernel("cross_entropy", _LINEAR, target="target")
 _BIASED_CROSS_ENTROPY = SimilarityKernel("cross_entropy", {**_LINEAR, "linear_bias": "bias"}, target="target")
+_LOG_PROB = SimilarityKernel("selected_log_prob", _LINEAR, target="target")
+_BIASED_LOG_PROB = SimilarityKernel("selected_log_prob", {**_LINEAR, "linear_bias": "bias"}, target="target")
 
 
 @similarity(
@@ -84,3 +86,49 @@ def linear_cross_entropy(
     if linear_bias is None:
         return _CROSS_ENTROPY(input, linear_weight, **options)
     return _BIASED_CROSS_ENTROPY(input, linear_weight, linear_bias, **options)
+
+
+@similarity(
+    trains=("input", "linear_weight"), aliases=("fused linear log-probability", "per-token log-probability of a head")
+)
+def linear_selected_log_prob(
+    input: ArrayLike,
+    linear_weight: ArrayLike,
+    target: ArrayLike,
+    *,
+    linear_bias: ArrayLike | None = None,
+    ignore_index: int = -100,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "none",
+) -> Result:
+    """Logarithm of the target's probability under a linear layer, whose scores are never all in memory.
+
+    Formula: that of `selected_log_prob` for the scores ``input @ linear_weight.T + linear_bias``.
+    Gradient: ``G @ linear_weight`` for `input` and ``G.T @ input`` for `linear_weight`, G being the gradient of
+        `selected_log_prob`; the sum of G over the rows for `linear_bias`, on request.
+    Domain: any real numbers.
+    Source: Bridle (1990), Probabilistic interpretation of feedforward classification network outputs; without the
+        scores: Hsu et al. (2024), Liger kernel: efficient Triton kernels for LLM training.
+
+    Parameters
+    ----------
+    input : array_like
+        What the layer is applied to, ``[N, D]``.
+    linear_weight : array_like
+        Its weights ``[C, D]``, one row per class.
+    target : array_like
+        Class indices ``[N]``.
+    linear_bias : array_like, optional
+        Its bias ``[C]``, or one number.
+    ignore_index : int, default -100
+        Rows with this class index count for nothing.
+    {common}
+
+    Notes
+    -----
+    Preference losses (DPO, CPO, ORPO, SimPO, KTO, GRPO) take sums of it over the tokens of an answer: call it, give the
+    sums to the loss, and hand that loss's gradient, repeated for the tokens, to `backward`.
+    """
+    if linear_bias is None:
+        return _LOG_PROB(input, linear_weight, label=target, ignore_index=ignore_index)
+    return _BIASED_LOG_PROB(input, linear_weight, linear_bias, label=target, ignore_index=ignore_index)

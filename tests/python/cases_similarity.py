@@ -108,4 +108,10 @@ CASES = (
         {"softcap": 3.0, "z_loss": 0.01},
     ),
     ArrayCase("linear_cross_entropy", linear(7, target=INDICES), {"ignore_index": 3}),
+    ArrayCase("linear_selected_log_prob", linear(7, target=INDICES)),
+    ArrayCase(
+        "linear_selected_log_prob",
+        linear(300, linear_bias=lambda generator, n: generator.normal(size=300), target=some_ignored(300)),
+    ),
+    ArrayCase("linear_selected_log_prob", linear(7, target=INDICES), {"ignore_index": 3}),
 )

@@ -132,6 +132,10 @@ def linear_cross_entropy(
     return value if target.dtype.kind == "f" else np.where(target == ignore_index, 0.0, value)
 
 
+def linear_selected_log_prob(input, linear_weight, target, linear_bias=0.0, ignore_index=-100):
+    return -linear_cross_entropy(input, linear_weight, target, linear_bias, ignore_index=ignore_index)
+
+
 def _positives(target):
     return same_class(target).sum(1)
 
@@ -145,6 +149,7 @@ REFERENCES = {
         info_nce_loss,
         labelled_nt_xent_loss,
         linear_cross_entropy,
+        linear_selected_log_prob,
         multiple_negatives_ranking_loss,
         n_pairs_loss,
         nt_xent_loss,
@@ -166,4 +171,5 @@ COUNTS = {
     "supervised_contrastive_loss": lambda target, **_: (_positives(target) > 0).astype(float),
     "labelled_nt_xent_loss": lambda target, **_: _positives(target).astype(float),
     "linear_cross_entropy": _class_weights,
+    "linear_selected_log_prob": _class_weights,
 }
