@@ -365,11 +365,11 @@ def _torch_losses() -> dict[str, Callable[..., Any]]:
                 if not there.any():
                     continue
                 errors, order = torch.sort((there - own).abs(), dim=0, descending=True)
-                ranked = there[order]
+                ranked = there[order].double()  # differences of floats are noise where there are many positions
                 total = ranked.sum()
                 jaccard = 1 - (total - ranked.cumsum(0)) / (total + (1 - ranked).cumsum(0))
                 jaccard[1:] = jaccard[1:] - jaccard[:-1].clone()
-                classes.append(errors @ jaccard)
+                classes.append(errors @ jaccard.to(errors.dtype))
             images.append(sum(classes) / max(1, len(classes)))
         return sum(images) / len(images)
 
