@@ -373,6 +373,10 @@ def _torch_losses() -> dict[str, Callable[..., Any]]:
             images.append(sum(classes) / max(1, len(classes)))
         return sum(images) / len(images)
 
+    def contrastive(x1: Any, x2: Any, target: Any) -> Any:
+        distance = functional.pairwise_distance(x1, x2, eps=0.0)
+        return ((1 - target) * distance**2 + target * functional.relu(1 - distance) ** 2).mean() / 2
+
     return {
         "dice_loss": partial(tversky, alpha=0.5, smooth=0.5e-5),
         "jaccard_loss": partial(tversky, alpha=1.0, smooth=1e-5),
@@ -381,6 +385,11 @@ def _torch_losses() -> dict[str, Callable[..., Any]]:
         "generalized_box_iou_loss": generalized,
         "distance_box_iou_loss": lambda first, second: Boxes(first, second).distance.mean(),
         "complete_box_iou_loss": complete,
+        "triplet_margin_loss": functional.triplet_margin_loss,
+        "contrastive_loss": contrastive,
+        "cosine_embedding_loss": functional.cosine_embedding_loss,
+        "pairwise_distance": lambda x1, x2: functional.pairwise_distance(x1, x2).mean(),
+        "cosine_similarity": lambda x1, x2: functional.cosine_similarity(x1, x2).mean(),
         "mse_loss": functional.mse_loss,
         "l1_loss": functional.l1_loss,
         "smooth_l1_loss": functional.smooth_l1_loss,

@@ -62,7 +62,8 @@ class RowGoal(NamedTuple):
 ROW_GOALS = {"cross_entropy": RowGoal(0.7, 6.0, 4.0, 0.6, 4.0, 20.0, 10**6)}
 BOX_GOALS = {"complete_box_iou_loss": 15.0}  # times faster than torch
 MASK_GOALS = {"dice_loss": Goal(0.6, 6.0), "lovasz_softmax_loss": Goal(0.0, 3.0)}
-STATED = (*GOALS, *ROW_GOALS, *BOX_GOALS, *MASK_GOALS)
+PAIR_GOALS = {"triplet_margin_loss": Goal(0.75, 8.0), "contrastive_loss": Goal(0.75, 8.0)}
+STATED = (*GOALS, *ROW_GOALS, *BOX_GOALS, *MASK_GOALS, *PAIR_GOALS)
 COMPUTE_BOUND = 0.85  # of the time in cache, where that and not memory is the floor
 OVER_COMPILED, OVER_COMPILED_ALLOCATING = 4.0, 2.5
 OVER_TORCH_IN_CACHE = 8.0
@@ -94,6 +95,11 @@ def write(rows: Sequence[Row], folder: Path, *, kept: int, seconds: float, round
         for threads in sorted({row["threads"] for row in masks}, reverse=True):
             parts += _timings(select(masks, threads=threads), f"masks, {threads_text(threads)}")
         parts += _halves(masks, "masks")
+    if vectors := select(rows, family="pairs"):
+        parts += _pair_goals(vectors)
+        for threads in sorted({row["threads"] for row in vectors}, reverse=True):
+            parts += _timings(select(vectors, threads=threads), f"paired vectors, {threads_text(threads)}")
+        parts += _halves(vectors, "paired vectors")
     if chart:
         parts.append("![nanoseconds per element](results.png)")
     (folder / "results.md").write_text("\n\n".join(parts) + "\n")
@@ -353,6 +359,23 @@ def _mask_goals(rows: Sequence[Row]) -> list[str]:
         f"gradient once. Goals: {goals}."
     )
     return ["## Goals of masks", text, table(["loss", "x torch", "of floor"], body)] if body else []
+
+
+def _pair_goals(rows: Sequence[Row]) -> list[str]:
+    """The stated goals of paired vectors."""
+    threads = extent(rows)[1]
+    body = [
+        [
+            label_of(row),
+            _against(row.get("torch"), row["fusedloss_out"], goal.over_torch),
+            _against(row.get("floor"), row["fusedloss_out"], goal.of_floor),
+        ]
+        for loss, goal in PAIR_GOALS.items()
+        for row in select(rows, loss=loss, dtype="float32", threads=threads, wants="value+grad")
+    ]
+    goals = "; ".join(f"{loss} {g.over_torch:g} x torch, {g.of_floor:g} of the floor" for loss, g in PAIR_GOALS.items())
+    text = f"{threads_text(threads)}, value and gradients with *out*. Goals: {goals}."
+    return ["## Goals of paired vectors", text, table(["loss", "x torch", "of floor"], body)] if body else []
 
 
 def _marked(text: str, reached: bool) -> str:

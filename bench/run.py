@@ -37,7 +37,9 @@ from workloads import (
     QUICK_BOXES,
     QUICK_MASKS,
     QUICK_SCORES,
+    QUICK_VECTORS,
     SCORES,
+    VECTORS,
     Calls,
     Shape,
     Workload,
@@ -321,6 +323,9 @@ def plan(chosen: argparse.Namespace) -> list[Workload]:
         elif family_of(name) == "overlap":
             masks = QUICK_MASKS if chosen.quick else MASKS
             workloads += [Workload(name, shape) for shape in chosen.shapes or masks]
+        elif family_of(name) == "pairs":
+            vectors = QUICK_VECTORS if chosen.quick else VECTORS
+            workloads += [Workload(name, shape) for shape in chosen.shapes or vectors]
         else:
             workloads += [Workload(name, shape, full=shape == largest) for shape in elements]
     return [w for w in workloads if chosen.family in (None, family_of(w.loss))]

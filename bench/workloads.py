@@ -15,15 +15,17 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "python"))
 from cases import Case, cases_of
+from cases_arrays import ArrayCase
 from cases_boxes import CASES as BOX_CASES
 from cases_boxes import BoxCase
 from cases_overlap import OVERLAP_CASES, OverlapCase
+from cases_pairs import PAIR_CASES
 from cases_rows import RowCase, row_cases_of
 
 Shape = tuple[int, ...]
 
 BLOCK = 2**20  # random numbers repeat after about so many elements
-FAMILIES = ("elementwise", "rows", "boxes", "overlap")
+FAMILIES = ("elementwise", "rows", "boxes", "overlap", "pairs")
 ELEMENTS: tuple[Shape, ...] = ((16,), (2**10,), (2**14,), (2**20,), (2**24,))
 FEW_ELEMENTS: tuple[Shape, ...] = ((16,), (2**14,), (2**24,))
 # Small rows, a thousand classes, two vocabularies of language models, pictures (class axis 1), a test set.
@@ -38,6 +40,8 @@ QUICK_BOXES: tuple[Shape, ...] = ((10_000, 4),)
 # Images of four classes, and of one.
 MASKS: tuple[Shape, ...] = ((8, 4, 512, 512), (8, 1, 1024, 1024))
 QUICK_MASKS: tuple[Shape, ...] = ((2, 4, 64, 64), (2, 1, 64, 64))
+VECTORS: tuple[Shape, ...] = ((2**20, 64),)
+QUICK_VECTORS: tuple[Shape, ...] = ((4096, 64),)
 
 
 def shape_text(shape: Shape) -> str:
@@ -126,7 +130,7 @@ def masks_of(loss: str, shape: Shape, dtype: Any) -> dict[str, np.ndarray]:
 
 def first_case(loss: str) -> Any:
     family = family_of(loss)
-    cases: list[Any] = [case for case in (*BOX_CASES, *OVERLAP_CASES) if case.loss == loss]
+    cases: list[Any] = [case for case in (*BOX_CASES, *OVERLAP_CASES, *PAIR_CASES) if case.loss == loss]
     if not cases:
         cases = [*(row_cases_of if family == "rows" else cases_of)(loss)]
     if not cases:
@@ -142,6 +146,8 @@ def block_of(loss: str, classes: int) -> dict[str, np.ndarray]:
         return case.random((BLOCK,), np.float32, generator)
     if isinstance(case, BoxCase):
         return case.arrays(generator, BLOCK // 4)
+    if isinstance(case, ArrayCase):
+        return case.arrays(generator, max(1, BLOCK // classes), classes)
     drawn = {name: d.random(max(1, BLOCK // classes), classes, generator) for name, d in case.arguments.items()}
     narrow = {name: np.int32 if x.dtype.kind == "i" else np.float32 for name, x in drawn.items()}
     return {name: x if x.ndim == 1 else x.astype(narrow[name]) for name, x in drawn.items()}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray
-Draw = Callable[[np.random.Generator, int], dict[str, Array]]
+Draw = Callable[..., dict[str, Array]]  # of a generator, the number of rows and, where it may vary, their length
 
 
 @dataclass(frozen=True)

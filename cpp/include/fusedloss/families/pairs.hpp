@@ -126,12 +126,14 @@ class pair_algebra {
                 const T s = select((factor == zero) | (slope == zero), zero, slope * factor);
                 weigh_pack(b, m, r, s);
             });
-        for (int r = 0; r < panel_rows; ++r) {
-            bool active = false;
-            for (int m = 0; m < facts.count; ++m)
-                active = active || b.pull[m][0][r] != 0.0 || b.pull[m][1][r] != 0.0;
-            b.active[r] = active && r < b.rows;
-        }
+        for_each_pack(b.rows, [&](int first) {
+            for (int r = first; r < first + T::lanes; ++r) {
+                bool active = false;
+                for (int m = 0; m < facts.count; ++m)
+                    active = active || b.pull[m][0][r] != 0.0 || b.pull[m][1][r] != 0.0;
+                b.active[r] = active && r < b.rows;
+            }
+        });
         b.mode = options.measure == pair_measure::lp     ? power_sum::power
                  : options.measure == pair_measure::linf ? power_sum::ties
                                                          : power_sum::sum;
@@ -366,7 +368,7 @@ FUSEDLOSS_INLINE void scale_numbers(double* numbers, pack<double> factor) {
 // The product of the weights of n rows.
 FUSEDLOSS_SHARED void gather_weights(const row_frame& job, std::int64_t begin, int n, double* product) {
     alignas(64) double factor[panel_rows];
-    for (int r = 0; r < panel_rows; ++r) product[r] = 1.0;
+    fill(product, n, 1.0);
     for (int k = 0; k < job.weights; ++k) {
         gather_values(job, job.weight[k], begin, n, factor);
         for (int r = 0; r < n; ++r) product[r] *= factor[r];
@@ -443,7 +445,7 @@ inline sum process_pairs_in(const pairs_job& job, const pairs_traits& traits, co
         algebra.measure(b);
         loss.formula(job.params, b);
 
-        for (int r = 0; r < panel_rows; ++r) factor[r] = weight[r] * job.grad_scale;
+        for_each_pack(n, [&](int r) { store(factor + r, load(weight + r) * pack<double>(job.grad_scale)); });
         if (wanted || job.pull) algebra.weigh(b, factor);
         if (job.pull)
             for (int r = 0; r < n; ++r) job.pull[at + r] = b.pull[0][0][r];
