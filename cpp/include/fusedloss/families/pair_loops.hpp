@@ -408,7 +408,7 @@ struct loops_of {
         else
             sums<joined_powers<P, Columns, adding>>(b);
     }
-    template <class Kind, bool Stream = true>
+    template <class Kind, bool Stream = !FUSEDLOSS_COMPACT>
     static void gradients(pair_block& b) {
         if constexpr (Columns)
             return write_columns<Kind, vectors>(b);
@@ -420,6 +420,7 @@ struct loops_of {
     // Powers are taken of doubles alone, and the chain of a quadruplet knows distances alone.
     static constexpr pair_loops make() {
         pair_loops l{};
+        if constexpr (floats && FUSEDLOSS_COMPACT) return l;  // copied into doubles
         l.sums[over_differences] = sums<differences<P, floats, Columns>>;
         l.gradients[over_differences] = gradients<differences<P, floats, Columns>>;
         if constexpr (P != vector_pairs::chained) {

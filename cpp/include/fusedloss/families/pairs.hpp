@@ -289,7 +289,7 @@ FUSEDLOSS_INLINE bool dense(const row_frame& job, const class_array& a) {
     return job.dims == 1 && a.rows.stride[0] == job.classes * item_size(a.rows.type);
 }
 FUSEDLOSS_INLINE bool all_plain_floats(const pairs_job& job, int vectors) {
-    bool floats = true;
+    bool floats = !FUSEDLOSS_COMPACT;
     for (int v = 0; v < vectors; ++v)
         floats = floats && plain<float>(job, job.in[v]) &&
                  (!job.grad[v].rows.data || plain<float>(job, job.grad[v]));
@@ -390,7 +390,7 @@ inline sum process_pairs_in(const pairs_job& job, const pairs_traits& traits, co
     bool wanted = false, in_place[max_pair_vectors], out_in_place[max_pair_vectors];
     S *staged[max_pair_vectors], *staged_grad[max_pair_vectors];
     b.width = width;
-    b.stream = job.stream && !columns && loop_of(job.options.measure) != over_powers;
+    b.stream = job.stream && !FUSEDLOSS_COMPACT && !columns && loop_of(job.options.measure) != over_powers;
     for (int v = 0; v < vectors; ++v) {
         const class_array& out = job.grad[v];
         staged[v] = reinterpret_cast<S*>(workspace + 2 * v * one);
