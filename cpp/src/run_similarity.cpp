@@ -20,6 +20,8 @@ namespace {
 constexpr std::int64_t score_bytes = 20 << 20, least_rows = 64, most_rows = 256;
 // Products of fewer terms are over before another thread has woken up.
 constexpr double serial_terms = 1 << 18;
+// Shorter vectors have no direction.
+constexpr double least_length = 1e-12;
 
 strided advanced(strided a, std::int64_t rows) {
     if (a.data) a.data = static_cast<char*>(a.data) + rows * a.stride[0];
@@ -56,7 +58,9 @@ class similarity_run {
     }
 
     sum all() {
-        for (matrix& m : matrices) prepare(m);
+        for (matrix& m : matrices)
+            if (!m.inputs.empty()) prepare(m);
+        if (group) prepare_groups();
         if (job.distance && gradients && !job.normalize) centre();
         if (job.two_sided) look_at_columns();
         if (job.first_loss >= 0) run_first_loss();
@@ -120,6 +124,7 @@ class similarity_run {
                     matrices.emplace_back();
                 }
                 if (role == similarity_role::both) y = index;
+                if (role == similarity_role::groups) group = input.each;
             }
             matrix& m = role == similarity_role::own ? matrices.back()
                                                      : matrices[std::size_t(is_column(role) ? y : x)];
@@ -129,6 +134,12 @@ class similarity_run {
             if (role == similarity_role::own) own_columns += input.each;
         }
         columns = classes - own_columns;
+        if (group) {
+            y = int(matrices.size());
+            matrices.emplace_back();
+            matrices.back().vectors = columns;
+            matrices.back().wanted = matrices[std::size_t(x)].wanted;
+        }
         if (job.scale_grad) matrices[std::size_t(x)].wanted = true;
     }
 
@@ -143,7 +154,7 @@ class similarity_run {
                     (a.rows.stride[0] == by_vector * input.each || count == 1);
         else
             plain = plain && (a.rows.stride[0] == by_vector || input.vectors == 1) &&
-                    input.role != similarity_role::centres;
+                    input.role != similarity_role::centres && input.role != similarity_role::groups;
         return plain;
     }
 
@@ -176,7 +187,7 @@ class similarity_run {
         } else {
             m.own_data = buffer(m.vectors * dimensions);
             m.data = m.own_data.get();
-            if (normalize && wanted) m.norms.resize(std::size_t(m.vectors));
+            if (normalize && (wanted || group)) m.norms.resize(std::size_t(m.vectors));
             std::int64_t done = 0;
             for (int k : m.inputs) {
                 const similarity_input& input = job.input[k];
@@ -218,7 +229,132 @@ class similarity_run {
         }
     }
     static std::int64_t each_of(const similarity_input& input) {
-        return input.role == similarity_role::own || input.role == similarity_role::centres ? input.each : 1;
+        const bool several = input.role == similarity_role::own || input.role == similarity_role::centres ||
+                             input.role == similarity_role::groups;
+        return several ? input.each : 1;
+    }
+
+    // ---- groups -------------------------------------------------------------------------------------
+
+    // A vector as it was given.
+    double given(std::int64_t row, std::int64_t d) const {
+        const matrix& rows = matrices[std::size_t(x)];
+        return rows.norms[std::size_t(row)] * double(rows.at(row, dimensions)[d]);
+    }
+    double* sum_of(std::int64_t of_group) { return group_sums.data() + of_group * dimensions; }
+    double* sum_grad_of(std::int64_t of_group) { return group_grads.data() + of_group * dimensions; }
+
+    // The directions of the groups' sums are those of their means.
+    void prepare_groups() {
+        matrix& means = matrices[std::size_t(y)];
+        means.own_data = buffer(columns * dimensions);
+        means.data = means.own_data.get();
+        means.norms.resize(std::size_t(columns));
+        group_sums.assign(std::size_t(columns * dimensions), 0.0);
+        others.resize(std::size_t(count));
+        over(columns, [&](int, std::int64_t first, std::int64_t last) {
+            for (std::int64_t j = first; j < last; ++j) {
+                double* const total = sum_of(j);
+                double squares = 0.0;
+                for (std::int64_t i = j * group; i < (j + 1) * group; ++i)
+                    for (std::int64_t d = 0; d < dimensions; ++d) total[d] += given(i, d);
+                for (std::int64_t d = 0; d < dimensions; ++d) squares += total[d] * total[d];
+                const double norm = std::sqrt(squares), divisor = norm < least_length ? least_length : norm;
+                means.norms[std::size_t(j)] = norm;
+                C* const unit = means.own_data.get() + j * dimensions;
+                for (std::int64_t d = 0; d < dimensions; ++d) unit[d] = C(total[d] / divisor);
+            }
+        });
+        if (!gradients || !means.wanted) return;
+        means.own_grad = buffer(columns * dimensions);
+        means.grad = means.own_grad.get();
+        group_grads.assign(group_sums.size(), 0.0);
+    }
+
+    // A row and the rest of its group: the scores at the labels.
+    void score_groups(const score_chunk<C>& s, std::int64_t begin) {
+        over(s.rows, [&](int, std::int64_t first, std::int64_t last) {
+            for (std::int64_t r = first; r < last; ++r) {
+                const std::int64_t i = begin + r, j = i / group;
+                const C* const unit = matrices[std::size_t(x)].at(i, dimensions);
+                const double* const total = sum_of(j);
+                double squares = 0.0, along = 0.0;
+                for (std::int64_t d = 0; d < dimensions; ++d) {
+                    const double rest = total[d] - given(i, d);
+                    squares += rest * rest;
+                    along += rest * double(unit[d]);
+                }
+                const double norm = std::sqrt(squares);
+                const double cosine = norm < least_length ? 0.0 : along / norm;
+                others[std::size_t(i)] = {cosine, norm, 0.0};
+                const double bias = job.bias ? job.bias[j * job.bias_step] : 0.0;
+                *own_scores(s, int(r), j) = C(job.scale * cosine + bias);
+            }
+        });
+    }
+
+    // The gradients at the labels, which go to the rest of the group, leave the chunk.
+    void take_own_gradients(const score_chunk<C>& s, std::int64_t begin) {
+        for (int r = 0; r < s.rows; ++r) {
+            const std::int64_t i = begin + r;
+            C& g = *own_scores(s, r, i / group);
+            others[std::size_t(i)].grad = double(g) * job.scale;
+            g = C(0);
+        }
+    }
+    // cos(row, rest of the group) by the row's direction.
+    void push_back_groups(const score_chunk<C>& s, std::int64_t begin) {
+        matrix& rows = matrices[std::size_t(x)];
+        over(s.rows, [&](int, std::int64_t first, std::int64_t last) {
+            for (std::int64_t i = begin + first; i < begin + last; ++i) {
+                const rest_of_group& rest = others[std::size_t(i)];
+                if (rest.norm < least_length || rest.grad == 0.0) continue;
+                const double* const total = sum_of(i / group);
+                C* const grad = rows.grad_of(i, dimensions);
+                for (std::int64_t d = 0; d < dimensions; ++d)
+                    grad[d] = C(double(grad[d]) + rest.grad / rest.norm * (total[d] - given(i, d)));
+            }
+        });
+    }
+    // cos(row, rest of the group) by the rest of the group: f(dimension, derivative).
+    template <class F>
+    void by_rest_of_group(std::int64_t i, const F& f) {
+        const rest_of_group& rest = others[std::size_t(i)];
+        if (rest.norm < least_length || rest.grad == 0.0) return;
+        const double* const total = sum_of(i / group);
+        const C* const unit = matrices[std::size_t(x)].at(i, dimensions);
+        for (std::int64_t d = 0; d < dimensions; ++d) {
+            const double direction = (total[d] - given(i, d)) / rest.norm;
+            f(d, rest.grad / rest.norm * (double(unit[d]) - rest.cosine * direction));
+        }
+    }
+    // What the sums of the groups mean for their members, and the directions of the rows for the rows.
+    void finish_groups() {
+        matrix& rows = matrices[std::size_t(x)];
+        const matrix& means = matrices[std::size_t(y)];
+        over(columns, [&](int, std::int64_t first, std::int64_t last) {
+            for (std::int64_t j = first; j < last; ++j) {
+                double* const total = sum_grad_of(j);
+                const C* const unit = means.at(j, dimensions);
+                const C* const grad = means.grad_of(j, dimensions);
+                const double norm = means.norms[std::size_t(j)], along = run.dot(grad, unit, dimensions);
+                for (std::int64_t d = 0; norm >= least_length && d < dimensions; ++d)
+                    total[d] = (double(grad[d]) - along * double(unit[d])) / norm;
+                for (std::int64_t i = j * group; i < (j + 1) * group; ++i)
+                    by_rest_of_group(i, [&](std::int64_t d, double g) { total[d] += g; });
+                for (std::int64_t i = j * group; i < (j + 1) * group; ++i) {
+                    C* const own = rows.grad_of(i, dimensions);
+                    const C* const u = rows.at(i, dimensions);
+                    const double length = rows.norms[std::size_t(i)], radial = run.dot(own, u, dimensions);
+                    for (std::int64_t d = 0; d < dimensions; ++d) {
+                        const double turned = (double(own[d]) - radial * double(u[d])) / length;
+                        own[d] = C((length < least_length ? 0.0 : turned) + total[d]);
+                    }
+                    by_rest_of_group(i, [&](std::int64_t d, double g) { own[d] = C(double(own[d]) - g); });
+                }
+            }
+        });
+        rows.norms.clear();
     }
 
     C* own_scores(const score_chunk<C>& s, int r, std::int64_t column) const {
@@ -258,6 +394,7 @@ class similarity_run {
         }
         if (job.exclude_self)
             for (int r = 0; r < s.rows; ++r) *own_scores(shared, r, begin + r) = -C(__builtin_inf());
+        if (group) score_groups(shared, begin);
         if (job.has_margin)
             run.apply_margins(job.margin, job.scale, shared, labels() + begin,
                               job.raw_rows ? rows.at(begin, dimensions) : nullptr, dimensions, slopes.data(),
@@ -416,6 +553,7 @@ class similarity_run {
             over(columns, [&](int, std::int64_t first, std::int64_t last) {
                 run.add_columns(shared, column_sums.data(), first, last);
             });
+        if (group) take_own_gradients(shared, begin);
         if (columns) {
             matrix& shared_vectors = matrices[std::size_t(y)];
             if (shared_vectors.wanted) {
@@ -427,6 +565,7 @@ class similarity_run {
                 multiply({s.rows, dimensions, columns, alpha, shared.scores, pitch, 1, shared_vectors.centred,
                           dimensions, 1, x == y, rows.grad_of(begin, dimensions), dimensions});
         }
+        if (group && rows.wanted) push_back_groups(s, begin);
         std::int64_t column = 0;
         for (int o : own_of) {
             matrix& m = matrices[std::size_t(o)];
@@ -506,6 +645,7 @@ class similarity_run {
             for (double a : along) add_to(total, a);
             *job.scale_grad = rounded(total) / job.scale;
         }
+        if (group && rows.wanted) finish_groups();
         for (matrix& m : matrices) {
             std::int64_t done = 0;
             for (int k : m.inputs) {
@@ -531,6 +671,12 @@ class similarity_run {
     std::vector<matrix> matrices;
     int x = -1, y = -1;  // of the rows and of the shared columns
     std::vector<int> own_of;
+    struct rest_of_group {
+        double cosine, norm, grad;
+    };
+    std::int64_t group = 0;  // rows in a group; 0: there are no groups
+    std::vector<double> group_sums, group_grads;
+    std::vector<rest_of_group> others;
     std::int64_t own_columns = 0, columns, pitch, chunk;
     buffer scores, workspace;
     std::vector<double> slopes, radial, column_sums, column_log_sum_exp, column_weight, firsts, terms;

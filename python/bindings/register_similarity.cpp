@@ -13,7 +13,7 @@ using fusedloss::similarity_input;
 using fusedloss::similarity_role;
 
 enum divisor { by_rows, by_weights, by_elements, by_tasks, by_anchors, by_pairs, by_terms };
-enum labelling { given, diagonal, opposite, first, numbered };
+enum labelling { given, diagonal, opposite, first, numbered, by_group };
 enum flags : unsigned {
     normalize = 1,
     exclude_self = 2,
@@ -81,6 +81,7 @@ struct similarity_request : request<rows_job> {
             case 'b': return similarity_role::both;
             case 'o': return similarity_role::own;
             case 'k': return similarity_role::centres;
+            case 'g': return similarity_role::groups;
             case 's': return similarity_role::scale;
             case 'n': return similarity_role::number;
             default: return similarity_role::bias;
@@ -91,8 +92,10 @@ struct similarity_request : request<rows_job> {
     void read_shapes() {
         std::int64_t rows = 0, columns = 0, own = 0;
         const py::array leading = array_in(input[0]);
-        if (leading.ndim() != 2) refuse(0, "[N, D]");
-        similarity.dimensions = leading.shape(1);
+        const bool grouped = options.roles[0] == 'g';
+        if (leading.ndim() != (grouped ? 3 : 2)) refuse(0, grouped ? "[N, M, D]" : "[N, D]");
+        if (grouped && leading.shape(1) < 2) refuse(0, "[N, M, D] with M of at least 2");
+        similarity.dimensions = leading.shape(leading.ndim() - 1);
         similarity.inputs = inputs;
         for (int k = 0; k < inputs; ++k) {
             similarity_input& in = similarity.input[k];
@@ -101,7 +104,8 @@ struct similarity_request : request<rows_job> {
             const std::string width = std::to_string(similarity.dimensions) + "]";
             if (!fusedloss::has_vectors(in.role)) continue;
             const bool of_class = in.role == similarity_role::centres;
-            const bool several = (in.role == similarity_role::own || of_class) && a.ndim() == 3;
+            const bool in_groups = in.role == similarity_role::groups;
+            const bool several = (in.role == similarity_role::own || of_class || in_groups) && a.ndim() == 3;
             if (of_class ? !several : a.ndim() != 2 && !several)
                 refuse(k, (of_class ? "[classes, centres, " : "[n, ") + width);
             if (a.shape(a.ndim() - 1) != similarity.dimensions) refuse(k, "[n, " + width);
@@ -112,7 +116,7 @@ struct similarity_request : request<rows_job> {
             } else {
                 const bool columns_alone = of_class || in.role == similarity_role::column;
                 if (!columns_alone) rows += in.vectors;
-                if (in.role != similarity_role::row) columns += in.vectors;
+                if (in.role != similarity_role::row) columns += in_groups ? in.vectors / in.each : in.vectors;
             }
         }
         for (int k = 0; k < inputs; ++k)
@@ -232,6 +236,7 @@ struct similarity_request : request<rows_job> {
             for (std::int64_t i = 0; i < count; ++i)
                 to[i] = options.labels == first      ? 0
                         : options.labels == opposite ? (i + count / 2) % count
+                        : options.labels == by_group ? i / similarity.input[0].each
                                                      : i;
             place_label();
             return;

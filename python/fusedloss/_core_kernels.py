@@ -279,11 +279,12 @@ _ROLES = {
     "both": "b",
     "own": "o",
     "centres": "k",
+    "groups": "g",
     "scale": "s",
     "bias": "a",
     "number": "n",
 }
-_LABELS = {"given": 0, "diagonal": 1, "opposite": 2, "first": 3, "numbered": 4}
+_LABELS = {"given": 0, "diagonal": 1, "opposite": 2, "first": 3, "numbered": 4, "groups": 5}
 _BEYOND = {"line": 0, "falls": 1, "cosine": 2}
 
 
@@ -292,8 +293,10 @@ class SimilarityKernel(Kernel):
 
     `inputs` names the arrays of the public loss and what each is to the scores: vectors that are rows ("row"),
     columns ("column") or "both", columns that each row has for itself ("own": [N, D] or [N, K, D], they come first),
-    several columns for each class ("centres": [C, K, D]), a number that multiplies the scores ("scale") or is added to
-    them ("bias", also one for each column), or one that each row has learned ("number", also one for each label).
+    several columns for each class ("centres": [C, K, D]), rows in groups whose means are the columns ("groups":
+    [N, M, D], each row labelled with its group, which it meets without itself), a number that multiplies the scores
+    ("scale") or is added to them ("bias", also one for each column), or one that each row has learned ("number", also
+    one for each label).
     Inputs of one kind follow one another.
 
     `label` is the label of each row, or `labels` says which column is a row's positive: that of its own number

@@ -58,3 +58,112 @@ def test_value_and_gradient(case, n):
     assert mean == pytest.approx(values.sum() / divisor, rel=1e-9)
     for a, b in zip(np.atleast_1d(np.array(of_total, object)), np.atleast_1d(np.array(of_mean, object)), strict=True):
         np.testing.assert_allclose(np.asarray(a, float), divisor * np.asarray(b, float), rtol=1e-9, atol=1e-12)
+
+
+@one_per_loss
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_narrow_numbers(case, dtype):
+    """Computed in float32 from the rounded arrays."""
+    arrays = case.draw(generator_of(case, 1), 12)
+    narrow = {key: array if array.dtype.kind in "iu" else array.astype(dtype) for key, array in arrays.items()}
+    wide = {key: array.astype(np.float64) if array.dtype == dtype else array for key, array in narrow.items()}
+    loss = LOSSES[case.loss].bind(**case.params)
+    value, grads = loss.value_and_grad(**narrow, wrt=case.trains)
+    exact, exact_grads = loss.value_and_grad(**wide, wrt=case.trains)
+    assert value == pytest.approx(exact, rel=3e-5)
+    largest = max(np.abs(grad).max() for grad in tuples(exact_grads))
+    for grad, expected in zip(tuples(grads), tuples(exact_grads), strict=True):
+        assert grad.dtype == dtype
+        np.testing.assert_allclose(grad, expected, rtol=0, atol=largest * (2e-3 if dtype == np.float16 else 2e-4))
+
+
+def tuples(grads):
+    return grads if isinstance(grads, tuple) else (grads,)
+
+
+@one_per_loss
+def test_bits_do_not_depend_on_threads_or_layout(case):
+    arrays = case.draw(generator_of(case, 2), 40)
+    loss = LOSSES[case.loss].bind(**case.params)
+    value, grads = loss.value_and_grad(**arrays, wrt=case.trains, n_threads=1)
+    strided = {k: np.repeat(a[..., None], 2, -1)[..., 0] if a.ndim else a for k, a in arrays.items()}
+    for given, threads in ((arrays, 3), (strided, 1)):
+        again, others = loss.value_and_grad(**given, wrt=case.trains, n_threads=threads)
+        assert again == value
+        assert all(np.array_equal(a, b) for a, b in zip(tuples(grads), tuples(others), strict=True))
+
+
+@one_per_loss
+def test_weights_and_cotangents(case):
+    arrays = case.draw(generator_of(case, 3), 10)
+    loss = LOSSES[case.loss].bind(**case.params)
+    rows = len(loss(**arrays, reduction="none"))
+    weight = np.random.default_rng(5).uniform(0.5, 2, rows)
+    expected = [numerical(case, arrays, weight, name) for name in case.trains]
+    weighted = loss.grad(**arrays, sample_weight=weight, reduction="sum", wrt=case.trains)
+    pulled = loss.backward(weight, **arrays, reduction="none", wrt=case.trains)
+    for grads in (weighted, pulled):
+        for grad, exact in zip(tuples(grads), expected, strict=True):
+            np.testing.assert_allclose(grad, exact, rtol=1e-5, atol=1e-6 * max(1.0, np.abs(exact).max()))
+
+
+class TestAngles:
+    weight = np.eye(3)
+
+    @pytest.mark.parametrize("name", ["arcface_loss", "cosface_loss", "sphereface_loss", "combined_margin_loss"])
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_gradients_are_finite_where_vectors_are_parallel(self, name, sign):
+        value, grads = getattr(fl, name).value_and_grad(sign * np.eye(3), self.weight, np.arange(3))
+        assert np.isfinite(value)
+        assert all(np.isfinite(grad).all() for grad in grads)
+
+    def test_degrees(self):
+        x = np.random.default_rng(0).normal(size=(4, 3))
+        radians = fl.arcface_loss(x, self.weight, [0, 1, 2, 0], margin=np.pi / 6)
+        assert fl.arcface_loss(x, self.weight, [0, 1, 2, 0], margin=30.0, degrees=True) == radians
+
+    def test_ignored_rows_count_for_nothing(self):
+        x = np.random.default_rng(0).normal(size=(4, 3))
+        some = fl.arcface_loss(x, self.weight, [0, -100, 2, -100])
+        assert some == pytest.approx(fl.arcface_loss(x[::2], self.weight, [0, 2]), rel=1e-12)
+
+    def test_labels_are_checked(self):
+        with pytest.raises(IndexError, match=r"target\[1\] = 3 is not in \[0, 3\)"):
+            fl.arcface_loss(np.ones((2, 3)), self.weight, [0, 3])
+
+
+BATCHES = [case for case in METRIC_CASES if case.trains == ("input",)]
+
+
+@pytest.mark.parametrize("case", {case.loss: case for case in BATCHES}.values(), ids=str)
+class TestBatches:
+    def run(self, case, x, target):
+        return LOSSES[case.loss].bind(**case.params).value_and_grad(x, target, reduction="sum")
+
+    def test_one_class(self, case):
+        value, grad = self.run(case, np.random.default_rng(1).normal(size=(6, 4)), np.zeros(6, int))
+        assert np.isfinite(value)
+        assert np.isfinite(grad).all()
+
+    def test_no_positives(self, case):
+        value, grad = self.run(case, np.random.default_rng(1).normal(size=(6, 4)), np.arange(6))
+        assert np.isfinite(value)
+        assert np.isfinite(grad).all()
+
+    def test_duplicates(self, case):
+        x = np.repeat(np.random.default_rng(1).normal(size=(3, 4)), 3, axis=0)
+        value, grad = self.run(case, x, np.arange(9) // 3)
+        assert np.isfinite(value)
+        assert np.isfinite(grad).all()
+
+    def test_not_a_number(self, case):
+        x = np.random.default_rng(1).normal(size=(6, 4))
+        x[2, 1] = np.nan
+        value, grad = self.run(case, x, np.arange(6) % 2)
+        assert np.isnan(value)
+        assert np.isnan(grad).any()
+
+
+def test_utterances_need_company():
+    with pytest.raises(ValueError, match="at least 2"):
+        fl.ge2e_loss(np.ones((3, 1, 4)), 10.0, -5.0)

@@ -14,6 +14,8 @@ enum class similarity_role : unsigned char {
     both,     // vectors that are rows and columns
     own,      // vectors [N, k, D]: k columns of each row
     centres,  // vectors [m, k, D]: column i m + c is the i-th of the k centres of class c
+    groups,   // vectors [n, m, D]: rows, of which each belongs to a group of m; the columns are the groups'
+              // means, and a row meets its own group without itself
     scale,    // a number that multiplies all scores
     bias,     // a number that is added to all, or one for each shared column
     number,   // what the rows have learned: one number, or one for each label
@@ -23,7 +25,7 @@ constexpr bool has_vectors(similarity_role role) { return role < similarity_role
 struct similarity_input {
     similarity_role role;
     std::int64_t vectors;  // of the whole input; bias: numbers
-    std::int64_t each;     // own, centres: vectors along the second axis of `data`
+    std::int64_t each;     // own, centres, groups: vectors along the second axis of `data`
     class_array data;  // `rows` crosses the vectors; own: the rows, and then the vectors of a row; centres:
                        // the centres of a class, and then the classes
     class_array grad;  // data == nullptr: not wanted

@@ -130,6 +130,14 @@ struct mega_batch_margin {
     static constexpr rows_traits traits{1, 1, true};
 };
 
+// sigmoid(-s_y) + max_{k != y} sigmoid(s_k). Wan et al. (2018), the contrast loss.
+struct ge2e_contrast {
+    static constexpr const char* name = "ge2e_contrast";
+    static constexpr const char* inputs = "scores label";
+    static constexpr const char* params = "";
+    static constexpr rows_traits traits{1, 1, true};
+};
+
 }  // namespace fusedloss
 
 FUSEDLOSS_BEGIN
@@ -432,6 +440,20 @@ FUSEDLOSS_INLINE void eval(const mega_batch_margin& p, Row& row) {
     if (!row.wants_grad(0)) return;
     const T pull = sign(lack), push = sign(excess);
     const T at = first_index(row, [&](auto j) { return (row.in(0, j) == hardest) & !row.at_label(j); });
+    row.grad(0,
+             [&](auto j) { return select(row.at_label(j), -pull, select(row.index(j) == at, push, zero)); });
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const ge2e_contrast&, Row& row) {
+    using T = typename Row::number;
+    const T zero(0.0), none(-__builtin_inf());
+    const T nearest = row.max([&](auto j) { return select(row.at_label(j), none, row.in(0, j)); });
+    const auto own = logistic(row.at(0, row.label())), other = logistic(nearest);
+    row.value(own.sigmoid_neg + other.sigmoid);
+    if (!row.wants_grad(0)) return;
+    const T pull = own.sigmoid * own.sigmoid_neg, push = other.sigmoid * other.sigmoid_neg;
+    const T at = first_index(row, [&](auto j) { return (row.in(0, j) == nearest) & !row.at_label(j); });
     row.grad(0,
              [&](auto j) { return select(row.at_label(j), -pull, select(row.index(j) == at, push, zero)); });
 }

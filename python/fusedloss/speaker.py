@@ -1,0 +1,51 @@
+"""Speaker embeddings: utterances against the centroids of speakers."""
+
+from __future__ import annotations
+
+from numpy.typing import ArrayLike
+
+from ._core_kernels import SimilarityKernel
+from ._loss import Result, similarity
+from ._validation import choice
+
+__all__ = ["ge2e_loss"]
+
+_INPUTS = {"input": "groups", "w": "scale", "b": "bias"}
+_SOFTMAX = SimilarityKernel("cross_entropy", _INPUTS)
+_CONTRAST = SimilarityKernel("ge2e_contrast", _INPUTS)
+
+
+@similarity(trains=("input", "w", "b"), aliases=("GE2E", "generalized end-to-end loss"))
+def ge2e_loss(
+    input: ArrayLike,
+    w: ArrayLike,
+    b: ArrayLike,
+    *,
+    variant: str = "softmax",
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "sum",
+) -> Result:
+    """Generalised end-to-end loss: each utterance finds the centroid of its speaker.
+
+    Formula: ``log(sum_k exp(s[k])) - s[j]`` with ``s[k] = w * cos(utterance, centroid_k) + b`` for an utterance of
+        speaker j, whose own centroid leaves the utterance out; with ``variant="contrast"`` ``1 - sigmoid(s[j]) +
+        max_other sigmoid(s)``. The unreduced loss has N * M values, speaker after speaker.
+    Gradient: through ``softmax(s) - onehot``, or the sigmoids of the own speaker and of the nearest other one, and
+        through the centroids to all of their utterances.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient. The paper keeps `w` positive.
+    Source: Wan et al. (2018), Generalized end-to-end loss for speaker verification.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, M, D]``: M utterances, at least 2, of each of N speakers.
+    w : float or array_like
+        Learned scale of the cosines, a single number; 10 to begin with.
+    b : float or array_like
+        Learned bias, a single number; -5 to begin with.
+    variant : {"softmax", "contrast"}, default "softmax"
+        Against all other speakers, or against the nearest of them.
+    {common}
+    """
+    kernel = _SOFTMAX if choice("variant", variant, ("softmax", "contrast")) == "softmax" else _CONTRAST
+    return kernel(input, w, b, labels="groups", normalize=True)
