@@ -1,0 +1,82 @@
+"""The losses of metric learning against pytorch-metric-learning, on its own conventions."""
+
+from __future__ import annotations
+
+import fusedloss as fl
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+theirs = pytest.importorskip("pytorch_metric_learning.losses")
+MeanReducer = pytest.importorskip("pytorch_metric_learning.reducers").MeanReducer
+
+# Theirs hand tensors to NumPy.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+N, D, C = 24, 8, 5
+TUPLET = fl.tuplet_margin_loss.bind(margin=5.73, degrees=True, scale=16.0)
+ARCFACE = fl.arcface_loss.bind(margin=20.0, degrees=True, scale=16.0)
+
+
+def arrays():
+    generator = np.random.default_rng(3)
+    return generator.normal(size=(N, D)), generator.integers(0, C, N)
+
+
+def compare(loss, given, learned, ours, names):
+    """Value and gradients of the embeddings and of what the other loss has learned."""
+    x, target = arrays()
+    embeddings = torch.tensor(x, requires_grad=True)
+    value = loss(embeddings, torch.tensor(target))
+    value.backward()
+    result, grads = ours.value_and_grad(x, *given, target, wrt=names)
+    assert result == pytest.approx(value.item(), rel=1e-9)
+    grads = grads if isinstance(grads, tuple) else (grads,)
+    for grad, expected in zip(grads, (embeddings.grad.numpy(), *(p.grad.numpy() for p in learned)), strict=True):
+        turned = expected.T.reshape(grad.shape) if expected.shape != grad.shape else expected
+        np.testing.assert_allclose(grad, turned, rtol=1e-6, atol=1e-9 * max(1, np.abs(turned).max()))
+
+
+@pytest.mark.parametrize(
+    ("loss", "ours"),
+    [
+        (lambda: theirs.MultiSimilarityLoss(), fl.multi_similarity_loss),
+        (lambda: theirs.CircleLoss(), fl.circle_loss),
+        (lambda: theirs.NCALoss(softmax_scale=2.0), fl.nca_loss.bind(scale=2.0)),
+        (lambda: theirs.GeneralizedLiftedStructureLoss(), fl.generalized_lifted_structure_loss),
+        (lambda: theirs.LiftedStructureLoss(reducer=MeanReducer()), fl.lifted_structure_loss),
+        (
+            lambda: theirs.TupletMarginLoss(margin=5.73, scale=16),
+            TUPLET,
+        ),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_pairs(loss, ours):
+    compare(loss(), (), (), ours, ("input",))
+
+
+@pytest.mark.parametrize(
+    ("loss", "parameter", "ours"),
+    [
+        (lambda: theirs.ArcFaceLoss(C, D, margin=20.0, scale=16), "W", ARCFACE),
+        (lambda: theirs.CosFaceLoss(C, D, margin=0.3, scale=16), "W", fl.cosface_loss.bind(margin=0.3, scale=16.0)),
+        (lambda: theirs.SphereFaceLoss(C, D, margin=4, scale=1), "W", fl.sphereface_loss),
+        (lambda: theirs.NormalizedSoftmaxLoss(C, D), "W", fl.normalized_softmax_loss),
+        (lambda: theirs.SubCenterArcFaceLoss(num_classes=C, embedding_size=D, margin=20, scale=16, sub_centers=3), "W",
+         fl.sub_center_arcface_loss.bind(margin=20.0, degrees=True, scale=16.0)),
+        (lambda: theirs.SoftTripleLoss(C, D, centers_per_class=4), "fc", fl.soft_triple_loss),
+        (lambda: theirs.ProxyNCALoss(C, D), "proxies", fl.proxy_nca_loss),
+        (lambda: theirs.ProxyAnchorLoss(C, D), "proxies", fl.proxy_anchor_loss),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)  # fmt: skip
+def test_learned(loss, parameter, ours):
+    loss = loss().double()
+    learned = getattr(loss, parameter)
+    given = learned.detach().numpy()
+    if parameter != "proxies":
+        given = given.T
+    if "sub_center" in ours.name or "triple" in ours.name:
+        given = given.reshape(C, -1, D)
+    compare(loss, (given,), (learned,), ours, ours.trains)
