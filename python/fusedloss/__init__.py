@@ -46,7 +46,6 @@ from .regression import *
 from .robust import *
 from .segmentation import *
 from .self_supervised import *
-from .speaker import *
 from .verification import *
 
 __version__: str = _core.__version__

@@ -18,7 +18,6 @@ SAME: Shapes = {"real_a": (4, 3, 2), "same_a": (4, 3, 2), "real_b": (5, 2), "sam
 LAYERS: Shapes = {"real": ((4, 3), (4, 5, 2)), "fake": ((4, 3), (4, 5, 2))}
 CODES: Shapes = {"mu": (6, 4), "logvar": (6, 4)}
 SLOPES: Shapes = {"gradients": (5, 3, 2)}
-SPEAKERS: Shapes = {"input": (3, 4, 5), "weight": (1,), "bias": (1,)}
 WEIGHTS: Shapes = {"weights": ((3, 4), (5,))}
 
 
@@ -91,10 +90,6 @@ CASES = (
     CompositionCase("vae_kl_loss", CODES, {"reduction": "sum"}),
     CompositionCase("vae_kl_loss", CODES, {"free_bits": 0.9}),
     CompositionCase("vae_kl_loss", CODES, {"free_bits": 0.9, "reduction": "sum"}),
-    CompositionCase("ge2e_loss", SPEAKERS),
-    CompositionCase("ge2e_loss", SPEAKERS, {"reduction": "mean"}),
-    CompositionCase("ge2e_loss", SPEAKERS, {"variant": "contrast"}),
-    CompositionCase("ge2e_loss", SPEAKERS, {"variant": "contrast", "reduction": "mean"}),
     CompositionCase("l1_penalty", WEIGHTS),
     CompositionCase("l1_penalty", {"weights": (3, 4)}, {"scale": 0.1}),
     CompositionCase("l2_penalty", WEIGHTS),
@@ -206,7 +201,6 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     ),
     "feature_matching_loss": _feature_matching,
     "vae_kl_loss": _vae_kl,
-    "ge2e_loss": generalized_end_to_end,
     "l1_penalty": _penalty(1),
     "l2_penalty": _penalty(2),
 }

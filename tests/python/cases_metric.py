@@ -157,13 +157,13 @@ def mega_batch(anchor, positive, **params):
     return ref.mega_batch_margin(cosines(anchor, positive), same, ~same, **params)
 
 
-def ge2e(input, w, b, *, variant="softmax"):
+def ge2e(input, weight, bias, *, variant="softmax"):
     speakers, utterances, _ = input.shape
     values = np.zeros((speakers, utterances))
     for j, i in np.ndindex(speakers, utterances):
         centroids = input.mean(1)
         centroids[j] = np.delete(input[j], i, axis=0).mean(0)
-        s = w * cosines(input[j, i][None], centroids)[0] + b
+        s = weight * cosines(input[j, i][None], centroids)[0] + bias
         other = np.delete(s, j)
         if variant == "softmax":
             values[j, i] = np.logaddexp.reduce(s) - s[j]
@@ -175,8 +175,8 @@ def ge2e(input, w, b, *, variant="softmax"):
 def uttered(generator, n):
     return {
         "input": generator.normal(size=(n // 2, 3, 6)),
-        "w": generator.uniform(2, 8, ()),
-        "b": generator.normal(size=()),
+        "weight": generator.uniform(2, 8, ()),
+        "bias": generator.normal(size=()),
     }
 
 
@@ -274,7 +274,7 @@ def _cases():
         yield MetricCase(name, {"margin": 0.25, "distance": "cosine"}, batch, reference)
         yield MetricCase(name, {"margin": 2.0, "distance": "sqeuclidean"}, batch, reference)
     for variant in ("softmax", "contrast"):
-        yield MetricCase("ge2e_loss", {"variant": variant}, uttered, ge2e, trains=("input", "w", "b"))
+        yield MetricCase("ge2e_loss", {"variant": variant}, uttered, ge2e, trains=("input", "weight", "bias"))
     views = ("anchor", "positive")
     yield MetricCase("mega_batch_margin_loss", {}, paired, mega_batch, trains=views)
     both = {"positive_margin": 0.5, "negative_margin": -0.25}
