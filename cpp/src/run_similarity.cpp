@@ -248,7 +248,7 @@ class similarity_run {
     void prepare_groups() {
         matrix& means = matrices[std::size_t(y)];
         means.own_data = buffer(columns * dimensions);
-        means.data = means.own_data.get();
+        means.data = means.centred = means.own_data.get();
         means.norms.resize(std::size_t(columns));
         group_sums.assign(std::size_t(columns * dimensions), 0.0);
         others.resize(std::size_t(count));
