@@ -19,11 +19,7 @@ struct kernels_of<type_list<Loss...>> {
 }  // namespace FUSEDLOSS_TAG
 
 constexpr pairs_table FUSEDLOSS_TABLE(pairs) = {
-    kernels_of<pairs_losses>::entries,
-    pairs_workspace,
-    process_pairs,
-    pull_together,
-    compare_scores,
+    kernels_of<pairs_losses>::entries, pairs_workspace, process_pairs, pull_together, compare_scores,
 };
 
 }  // namespace fusedloss

@@ -50,7 +50,9 @@ class similarity_run {
         if (chunk > count) chunk = count;
         scores = buffer(chunk * pitch);
         workspace = buffer(run.product_workspace * threads_);
-        if ((job.rows.weights > 0 || job.rows.ignores) && job.first_loss < 0) find_excluded();
+        // A row that weighs nothing itself is still among those that the columns of others choose from.
+        const bool alone = !job.two_sided && job.first_loss < 0;
+        if (alone && (job.rows.weights > 0 || job.rows.ignores)) find_excluded();
         slopes.resize(std::size_t(job.has_margin ? chunk : 0));
         radial.resize(slopes.size());
         terms.resize(std::size_t(job.terms ? count : 0));

@@ -33,8 +33,7 @@ void arguments::add_input(py::handle given) {
 int arguments::class_axis(const py::object& given) const {
     const py::array scores = array_in(input[0]);
     const int all = int(scores.ndim());
-    if (all == 0)
-        throw py::value_error(input_arg(0).text() + " is a single number, expected a class axis");
+    if (all == 0) throw py::value_error(input_arg(0).text() + " is a single number, expected a class axis");
     if (given.is_none()) return all > 1 ? 1 : 0;
     const int chosen = py::cast<int>(given);
     if (chosen < -all || chosen >= all)

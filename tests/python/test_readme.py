@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import fusedloss as fl
+import numpy as np
 import pytest
 
 tomllib = pytest.importorskip("tomllib", reason="the standard library has it from Python 3.11 on")
@@ -21,16 +22,32 @@ def blocks(language):
     return re.findall(rf"^ *```{language}\n(.*?)^ *```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_snippets_run(code):
-    names = {}
+def run(code, **names):
     exec(compile(code, "README.md", "exec"), names)
+    return names
+
+
+def snippet_with(words):
+    return next(code for code in blocks("python") if words in code)
+
+
+def test_numpy_snippet_runs():
+    names = run(snippet_with("import numpy as np"))
     assert isinstance(names["value"], float)
     assert names["grad"].shape == names["hess"].shape == (3,)
 
 
+def test_lightgbm_snippet_runs():
+    pytest.importorskip("lightgbm", reason="LightGBM is not installed")
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((500, 4))
+    y = (X[:, 0] > 0.5).astype(float)
+    p = run(snippet_with("lgb.train"), X=X, y=y)["p"]
+    assert np.mean((p > 0.5) == y) > 0.95
+
+
 def test_there_are_snippets():
-    assert len(blocks("python")) >= 1
+    assert len(blocks("python")) == 2
     assert len(blocks("sh")) >= 2
 
 

@@ -101,6 +101,7 @@ def test_gradients(case):
     arrays = sample(case, 5)
     wanted = expected(case, arrays)
     weights = np.random.default_rng(5).random(len(wanted))
+    weights[1] = 0.0
     wrt = trainable(case, arrays)
     loss = loss_of(case)
     value, grads = loss.value_and_grad(**arrays, **case.params, wrt=wrt, reduction="sum", sample_weight=weights)
