@@ -434,11 +434,14 @@ def test_memory_does_not_grow_with_the_arrays(run_python):
                 out = tuple(np.empty(variant[key].shape, np.float32) for key in wrt)
                 for array in out:
                     array.fill(0)
-                shape = next(iter(variant.values())).shape
-                open("/proc/self/clear_refs", "w").write("5")
-                before = kilobytes("VmRSS")
-                loss.value_and_grad(**variant, wrt=wrt, out=out, sample_weight=weight.reshape(shape), n_threads=2)
-                print(kilobytes("VmHWM") - before, case, [a.dtype.name for a in variant.values()])
+                weights, grown = weight.reshape(next(iter(variant.values())).shape), []
+                # The kernel's own bookkeeping comes and goes; a copied array would be there each time.
+                while len(grown) < 3 and min(grown, default=1 << 30) > 1024:
+                    open("/proc/self/clear_refs", "w").write("5")
+                    before = kilobytes("VmRSS")
+                    loss.value_and_grad(**variant, wrt=wrt, out=out, sample_weight=weights, n_threads=2)
+                    grown.append(kilobytes("VmHWM") - before)
+                print(min(grown), case, [a.dtype.name for a in variant.values()])
     """
     printed = run_python(script, timeout=240)
     growth = {line: int(line.split()[0]) for line in printed.splitlines()}
