@@ -159,13 +159,15 @@ def test_bits_do_not_depend_on_layout_threads_or_level(case, dtype):
     for k in range(5):
         moved = {key: (list(layouts(a)) * 5)[k] for key, a in arrays.items()}
         assert run(moved) == first
-    levels = [name for name, runs in _core.isa_levels().items() if runs and name != "v1"]
+    before = fl.get_isa()
+    # The baseline has no fused multiply-add: its last digits are its own.
+    levels = [name for name, runs in _core.isa_levels().items() if runs and "v1" not in (name, before)]
     try:
         for name in levels:
             fl.set_isa(name)
             assert run(arrays) == first
     finally:
-        fl.set_isa(next(iter(levels), "v1"))
+        fl.set_isa(before)
 
 
 @each_case
