@@ -178,7 +178,7 @@ class TestLightGBM:
         assert Metric(fl.accuracy).higher_is_better
 
     def test_estimators_may_be_searched_in_processes(self, lgb):
-        selection = pytest.importorskip("sklearn.model_selection")
+        selection = pytest.importorskip("sklearn.model_selection", reason="scikit-learn is not installed")
         x, y, _ = data_of("binary")
         from fusedloss.adapters.lightgbm import Objective
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from importlib import import_module
 
 import fusedloss as fl
 import numpy as np
 import pytest
 
 da = pytest.importorskip("dask.array", reason="dask is not installed")
-dask_adapter = pytest.importorskip("fusedloss.adapters.dask")
+dask_adapter = import_module("fusedloss.adapters.dask")
 evaluate = dask_adapter.evaluate
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of distributed, about ports and such

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from importlib import import_module
 
 import fusedloss as fl
 import numpy as np
 import pytest
 
 optimize = pytest.importorskip("scipy.optimize", reason="SciPy is not installed")
-scipy_adapter = pytest.importorskip("fusedloss.adapters.scipy")
+scipy_adapter = import_module("fusedloss.adapters.scipy")
 LinearModel, Objective = scipy_adapter.LinearModel, scipy_adapter.Objective
 
 N, P, K = 3000, 5, 4

@@ -473,7 +473,7 @@ class TestAsInTorchvision:
 
     @pytest.mark.parametrize("kind", ["generalized", "distance", "complete"])
     def test_values_and_gradients(self, kind):
-        torch = pytest.importorskip("torch")
+        torch = pytest.importorskip("torch", reason="torch is not installed")
         arrays = sample(CASES[0], 500)
         tensors = [torch.tensor(boxes, requires_grad=True) for boxes in arrays.values()]
         expected = getattr(self, kind)(torch, *tensors)

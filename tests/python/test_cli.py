@@ -120,7 +120,7 @@ class TestEvaluate:
         assert float(loss["mean"]) == np.inf
 
     def test_a_terminal_shows_progress(self, capsys, stored, monkeypatch):
-        pytest.importorskip("tqdm")
+        pytest.importorskip("tqdm", reason="tqdm is not installed")
         command = ("evaluate", "--loss", "mse_loss", "a.npy", "b.npy")
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
         assert "50.0/50.0" in run(capsys, *command)[2]

@@ -185,8 +185,8 @@ class TestEvaluate:
         assert scores.seconds > 0
 
     def test_parquet(self, data, tmp_path):
-        pa = pytest.importorskip("pyarrow")
-        pq = pytest.importorskip("pyarrow.parquet")
+        pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+        pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
         logits, labels, weights = data
         table = pa.table({"logits": logits, "labels": labels.astype(bool), "weights": weights})
         path = tmp_path / "stored.parquet"
@@ -200,8 +200,8 @@ class TestEvaluate:
             fl.evaluate(fl.mse_loss, path, labels)
 
     def test_parquet_vectors_and_what_is_refused(self, tmp_path):
-        pa = pytest.importorskip("pyarrow")
-        pq = pytest.importorskip("pyarrow.parquet")
+        pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+        pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
         vectors = np.arange(30, dtype=np.float32).reshape(10, 3)
         table = pa.table(
             {
@@ -257,7 +257,7 @@ class TestEvaluate:
             assert calls == [(done, ROWS) for done in range(100, ROWS + 1, 100)]
 
     def test_progress_bar(self, data, capsys):
-        pytest.importorskip("tqdm")
+        pytest.importorskip("tqdm", reason="tqdm is not installed")
         logits, labels, _ = data
         fl.evaluate(fl.mse_loss, logits, labels, progress=True)
         assert "1.00k/1.00k" in capsys.readouterr().err

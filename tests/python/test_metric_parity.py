@@ -6,9 +6,11 @@ import fusedloss as fl
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-theirs = pytest.importorskip("pytorch_metric_learning.losses")
-MeanReducer = pytest.importorskip("pytorch_metric_learning.reducers").MeanReducer
+torch = pytest.importorskip("torch", reason="torch is not installed")
+theirs = pytest.importorskip("pytorch_metric_learning.losses", reason="pytorch-metric-learning is not installed")
+MeanReducer = pytest.importorskip(
+    "pytorch_metric_learning.reducers", reason="pytorch-metric-learning is not installed"
+).MeanReducer
 
 # Theirs hand tensors to NumPy.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -397,7 +397,7 @@ class TestEndsOfTheRange:
 
 
 def test_torch_agrees():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     F = torch.nn.functional
     generator = np.random.default_rng(5)
     for width in (3, 16, 45):
