@@ -19,9 +19,13 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(autouse=True)
 def unchanged_settings():
-    """A test may change threads and ISA level; the next one starts from the defaults."""
-    isa = fl.get_isa()
+    """A test may change threads, ISA level and environment; the next one starts from the defaults."""
+    isa, environment = fl.get_isa(), dict(os.environ)
     yield
+    # dask.distributed, for one, sets variables of malloc and OpenMP for its workers.
+    for name in os.environ.keys() - environment.keys() - {"PYTEST_CURRENT_TEST"}:
+        del os.environ[name]
+    os.environ.update(environment)
     fl.set_isa(isa)
     fl.set_num_threads(None)
 
