@@ -169,6 +169,17 @@ py::tuple score_pairs(const dense_doubles& positive, const dense_doubles& positi
     return py::make_tuple(total, grads[0], grads[1]);
 }
 
+py::tuple ordered_scores(const dense_doubles& scores, const dense_doubles& labels, double scale,
+                         bool gradients) {
+    const std::int64_t n = scores.size();
+    if (labels.size() != n) throw py::value_error("ordered_scores: arrays do not fit each other");
+    dense_doubles grad(gradients ? n : 0);
+    const double *const score = scores.data(), *const label = labels.data();
+    double* const to = gradients ? grad.mutable_data() : nullptr;
+    const double value = without_gil(n, [&] { return rt::run_ordered_scores(score, label, scale, to, n); });
+    return py::make_tuple(value, grad);
+}
+
 }  // namespace
 }  // namespace fusedloss_python
 
@@ -177,6 +188,9 @@ void register_pairs(pybind11::module_& m) {
     m.def("score_pairs", fusedloss_python::score_pairs, py::arg("positive"), py::arg("positive_weight"),
           py::arg("negative"), py::arg("negative_weight"), py::arg("gradients"), py::arg("threads"),
           "The weighted sum of softplus(n - p) over all pairs of scores, and its gradients.");
+    m.def("ordered_scores", fusedloss_python::ordered_scores, py::arg("scores"), py::arg("labels"),
+          py::arg("scale"), py::arg("gradients"),
+          "The logistic loss of all pairs of scores against the order of their labels, and its gradient.");
     fusedloss_python::define_family(
         m, "pairs", fusedloss_python::pairs,
         "Runs one loss of rows of paired vectors; returns (value, gradients, None, "

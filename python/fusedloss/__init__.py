@@ -27,6 +27,7 @@ from .activation import *
 from .angular_margin import *
 from .binary import *
 from .contrastive import *
+from .cosent import *
 from .detection import *
 from .distribution import *
 from .divergence import *

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -26,10 +27,14 @@ def matrix(array: Given) -> Given:
     return array
 
 
+def gradient_type(array: Given) -> Any:
+    """The dtype of the gradient in an array."""
+    return np.float64 if array.array.dtype.kind in "biu" else array.array.dtype
+
+
 def pull(array: Given, grad: Array, into: Gradients) -> None:
     """Add a gradient in double precision, in the dtype it is given back in."""
-    dtype = np.float64 if array.array.dtype.kind in "biu" else array.array.dtype
-    array.pull(grad.astype(dtype, copy=False), into)
+    array.pull(grad.astype(gradient_type(array), copy=False), into)
 
 
 def products(threads: int | None) -> Product:
@@ -104,6 +109,151 @@ class ScorePairs:
             if x.names & wrt:
                 pull(x, (slope[: x.array.size] / total).reshape(x.array.shape), into)
         return value / total, into
+
+
+class Scores(Protocol):
+    """One number per pair, and what a gradient in them means for the arguments."""
+
+    @property
+    def value(self) -> Array:
+        """The scores."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The arguments they are made of."""
+
+    def pull(self, grad: Array, wrt: frozenset[str], into: Gradients) -> None:
+        """Add what the gradient in the scores means for the arguments named by `wrt`."""
+
+
+@dataclass(frozen=True)
+class GivenScores:
+    """Scores as they were given."""
+
+    own: Given
+
+    @property
+    def value(self) -> Array:
+        array: Array = self.own.array
+        return array
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.own.names
+
+    def pull(self, grad: Array, wrt: frozenset[str], into: Gradients) -> None:
+        pull(self.own, grad, into)
+
+
+@dataclass(frozen=True)
+class Cosines:
+    """The cosines of paired vectors; a block of rows at a time is in double precision."""
+
+    cosine: Loss[Any]
+    x1: Given
+    x2: Given
+
+    BLOCK = 1024
+
+    def prepared(self, x1: Array, x2: Array) -> tuple[Array, Array]:
+        """The vectors whose cosines are the scores."""
+        return x1, x2
+
+    def returned(self, x1: Array, x2: Array) -> tuple[Array, Array]:
+        """Gradients in the vectors from those in the prepared ones."""
+        return x1, x2
+
+    @property
+    def value(self) -> Array:
+        shape = matrix(self.x1).array.shape
+        if matrix(self.x2).array.shape != shape:
+            raise ValueError(f"{self.x2.name} has shape {self.x2.array.shape}, expected {shape}")
+        if shape[1] == 0:
+            raise ValueError(f"{self.x1.name} has shape {shape}, vectors without any components")
+        scores = np.empty(shape[0])
+        for rows in self._blocks():
+            scores[rows] = self.cosine(*self._wide(rows))
+        return scores
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.x1.names | self.x2.names
+
+    def pull(self, grad: Array, wrt: frozenset[str], into: Gradients) -> None:
+        totals = [np.empty(x.array.shape, gradient_type(x)) for x in (self.x1, self.x2)]
+        for rows in self._blocks():
+            grads = self.returned(*self.cosine.backward(grad[rows], *self._wide(rows)))
+            for total, part in zip(totals, grads, strict=True):
+                total[rows] = part
+        for x, total in zip((self.x1, self.x2), totals, strict=True):
+            if x.names & wrt:
+                x.pull(total, into)
+
+    def _blocks(self) -> Iterator[slice]:
+        return (slice(k, k + self.BLOCK) for k in range(0, len(self.x1.array), self.BLOCK))
+
+    def _wide(self, rows: slice) -> tuple[Array, Array]:
+        return self.prepared(*(x.array[rows].astype(np.float64) for x in (self.x1, self.x2)))
+
+
+class TurnedCosines(Cosines):
+    """The cosines with what is left of the second vectors when they are taken for complex numbers and multiplied by
+    1 + i: the halves of a vector are the real and the imaginary parts."""
+
+    def prepared(self, x1: Array, x2: Array) -> tuple[Array, Array]:
+        odd = [(0, 0), (0, x1.shape[1] % 2)]
+        x1, x2 = np.pad(x1, odd), np.pad(x2, odd)
+        real, imaginary = np.split(x2, 2, axis=1)
+        return x1, np.concatenate([real - imaginary, real + imaginary], axis=1)
+
+    def returned(self, x1: Array, x2: Array) -> tuple[Array, Array]:
+        real, imaginary = np.split(x2, 2, axis=1)
+        width = self.x1.array.shape[1]
+        return x1[:, :width], np.concatenate([real + imaginary, imaginary - real], axis=1)[:, :width]
+
+
+@dataclass(frozen=True)
+class Magnitudes:
+    """Scores without their signs, times a number."""
+
+    own: Scores
+    factor: float
+
+    @functools.cached_property
+    def _signed(self) -> Array:
+        return self.own.value
+
+    @property
+    def value(self) -> Array:
+        return self.factor * np.abs(self._signed)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.own.names
+
+    def pull(self, grad: Array, wrt: frozenset[str], into: Gradients) -> None:
+        self.own.pull(self.factor * np.sign(self._signed) * grad, wrt, into)
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """``log(1 + sum(exp(scale * (s_i - s_j))))`` over all pairs of scores whose targets are in the other order."""
+
+    scores: Scores
+    target: Given
+    scale: float
+
+    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
+        scores, target = self.scores.value, self.target.array
+        if target.shape != scores.shape:
+            raise ValueError(f"{self.target.name} has shape {target.shape}, expected {scores.shape}")
+        wanted = bool(self.scores.names & wrt)
+        flat, order = (np.asarray(x, np.float64).ravel() for x in (scores, target))
+        value, grad = _core.ordered_scores(flat, order, self.scale, wanted)
+        into: Gradients = {}
+        if wanted:
+            self.scores.pull(grad.reshape(scores.shape), wrt, into)
+        return value, into
 
 
 @dataclass(frozen=True)

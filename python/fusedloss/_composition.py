@@ -235,11 +235,11 @@ class Composition(Documented[P]):
     family : str
         ``"composition"``.
     inputs : tuple of str
-        Names of the array arguments.
+        Names of the array arguments that have a gradient: all but the labels, which are called `target`.
     params : dict
         Names and defaults (or bound values) of the parameters.
     differentiable : tuple of str
-        Array arguments that have a gradient: all of them.
+        The same.
     trains : tuple of str
         Those of them whose gradient is given by default.
     has_hessian : bool
@@ -267,11 +267,15 @@ class Composition(Documented[P]):
 
     @functools.cached_property
     def _probe(self) -> Any:
-        return self._function(*(0.0 for _ in self.inputs), **self._bound)
+        return self._function(*(0.0 for _ in self._arrays), **self._bound)
+
+    @property
+    def _arrays(self) -> tuple[str, ...]:
+        return tuple(p.name for p in self._signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        return tuple(p.name for p in self._signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
+        return tuple(name for name in self._arrays if name != "target")
 
     @property
     def differentiable(self) -> tuple[str, ...]:
@@ -279,7 +283,7 @@ class Composition(Documented[P]):
 
     @property
     def params(self) -> dict[str, Any]:
-        return {name: value for name, value in super().params.items() if name != "reduction"}
+        return {name: value for name, value in super().params.items() if name not in ("reduction", "target")}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> float:
         return self._run(args, kwargs, frozenset())[0]

@@ -12,6 +12,7 @@ VIEWS: Shapes = {"x1": (9, 4), "x2": (9, 4)}
 VECTORS: Shapes = {"input": (9, 4)}
 SCORES: Shapes = {"positive": (7,), "negative": (5, 9)}
 DISTANCES: Shapes = {"positive_distance": (6,), "negative_distance": (6, 5)}
+PAIRS: Shapes = {**VIEWS, "target": (9,)}
 HIGH, LOW = (1.0, 0.5, 2.0, 0.0, 1.5, 0.25, 1.0), tuple(tuple(0.25 * ((i + j) % 4) for j in range(9)) for i in range(5))
 
 BATCH_CASES = (
@@ -30,6 +31,11 @@ BATCH_CASES = (
     CompositionCase("siamese_score_triplet_loss", SCORES),
     CompositionCase("siamese_score_triplet_loss", SCORES, {"positive_weight": HIGH, "negative_weight": LOW}),
     CompositionCase("self_adversarial_negative_sampling_loss", DISTANCES, {"gamma": 0.5, "temperature": 0.0}),
+    CompositionCase("cosent_loss", {"input": (4, 5), "target": (4, 5)}, {"scale": 3.0}),
+    CompositionCase("cosent_embedding_loss", PAIRS),
+    CompositionCase("cosent_embedding_loss", PAIRS, {"scale": 0.5}),
+    CompositionCase("angle_loss", PAIRS),
+    CompositionCase("angle_loss", {"x1": (9, 5), "x2": (9, 5), "target": (9,)}, {"scale": 3.0}),
 )
 
 
@@ -82,6 +88,26 @@ def _self_adversarial(positive_distance, negative_distance, gamma=12.0, temperat
     return (np.logaddexp(0, positive_distance - gamma) + far).mean()
 
 
+def _cosent(input, target, scale=20.0):
+    z, y = scale * input.ravel(), target.ravel()
+    return np.logaddexp.reduce([0.0, *(z[:, None] - z)[y[:, None] < y]])
+
+
+def _cosines(x1, x2):
+    return (x1 * x2).sum(-1) / np.linalg.norm(x1, axis=-1) / np.linalg.norm(x2, axis=-1)
+
+
+def _angles(x1, x2):
+    half = -(-x1.shape[1] // 2)
+    u, v = np.zeros((2, len(x1), half), complex)
+    for z, x in ((u, x1), (v, x2)):
+        unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+        z.real = unit[:, :half]
+        z.imag[:, : x.shape[1] - half] = unit[:, half:]
+    q = u * v.conj()
+    return abs((q.real + q.imag).sum(1))
+
+
 BATCH_REFERENCES: dict[str, Callable[..., Any]] = {
     "vicreg_loss": _vicreg,
     "barlow_twins_loss": _barlow,
@@ -91,4 +117,7 @@ BATCH_REFERENCES: dict[str, Callable[..., Any]] = {
     "align_uniform_loss": _align_uniform,
     "siamese_score_triplet_loss": _score_pairs,
     "self_adversarial_negative_sampling_loss": _self_adversarial,
+    "cosent_loss": _cosent,
+    "cosent_embedding_loss": lambda x1, x2, **given: _cosent(_cosines(x1, x2), **given),
+    "angle_loss": lambda x1, x2, **given: _cosent(_angles(x1, x2), **given),
 }

@@ -30,17 +30,18 @@ class CompositionCase:
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def random(self, dtype: Any = np.float64, salt: int = 0) -> dict[str, Any]:
-        """Arrays of numbers around zero, or probabilities where the loss wants them."""
+        """Arrays of numbers around zero, or probabilities where the loss wants them; some targets are alike."""
         generator = np.random.default_rng([salt, *self.loss.encode()])
 
         def draw(shape: tuple[int, ...]) -> Array:
             normal = generator.normal(size=shape)
             return (1 / (1 + np.exp(-normal)) if self.params.get("from_logits") is False else normal).astype(dtype)
 
-        return {
+        drawn = {
             name: [draw(each) for each in shape] if isinstance(shape[0], tuple) else draw(shape)
             for name, shape in self.shapes.items()
         }
+        return drawn | {"target": np.rint(drawn["target"])} if "target" in drawn else drawn
 
     def __str__(self) -> str:
         return "-".join([self.loss, *(f"{key}={value}" for key, value in self.params.items())])

@@ -36,6 +36,11 @@ def grads_by_name(case, arrays, **options):
     }
 
 
+def arguments_of(loss):
+    """Names of all arrays, targets among them."""
+    return tuple(p.name for p in inspect.signature(loss).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
+
+
 def numerical(function, arrays, name, index, step=1e-5):
     """Central differences of a function in one of its arrays."""
     x = arrays_of(arrays[name])[index]
@@ -184,10 +189,10 @@ def test_documentation(loss):
 class TestErrors:
     @each_loss
     def test_arguments_by_name(self, loss):
-        for name in loss.inputs:
+        for name in arguments_of(loss):
             for wrong in (np.ma.masked_array([1.0]), None, np.array(["a"]), np.array([1j])):
                 with pytest.raises(TypeError, match=rf"^{loss.name}: {name} "):
-                    loss.grad(**dict.fromkeys(loss.inputs, 1.0) | {name: wrong})
+                    loss.grad(**dict.fromkeys(arguments_of(loss), 1.0) | {name: wrong})
 
     def test_shapes_by_name(self):
         ones = np.ones(3)
@@ -260,3 +265,55 @@ class TestEdges:
     def test_one_argument_twice(self):
         x = np.array([1.0, -2.0])
         assert fl.cycle_consistency_loss(x, x, x, x) == 0.0
+
+
+class TestOrderedScores:
+    def test_large_scores_stay_finite(self):
+        value, grad = fl.cosent_loss.value_and_grad(np.array([1e4, -1e4, 5e3]), [0.0, 1.0, 1.0])
+        assert value == 4e5
+        np.testing.assert_array_equal(grad, [20.0, -20.0, 0.0])
+        value, grad = fl.cosent_loss.value_and_grad(np.array([-1e4, 1e4]), [0.0, 1.0])
+        assert value == 0.0
+        assert not grad.any()
+
+    def test_small_losses_keep_their_digits(self):
+        value, grad = fl.cosent_loss.value_and_grad(np.array([-1.0, 1.0]), [0.0, 1.0])
+        assert value == pytest.approx(np.exp(-40.0), rel=1e-14)
+        np.testing.assert_allclose(grad, 20.0 * np.exp(-40.0) * np.array([1.0, -1.0]), rtol=1e-14)
+
+    @pytest.mark.parametrize("target", [[], [1.0], [2.0, 2.0, 2.0]])
+    def test_nothing_to_order(self, target):
+        value, grad = fl.cosent_loss.value_and_grad(np.arange(len(target), dtype=float), target)
+        assert value == 0.0
+        assert not grad.any()
+
+    def test_signs_of_zero_are_no_order(self):
+        assert fl.cosent_loss([1.0, 0.0], [0.0, -0.0]) == 0.0
+        assert fl.cosent_loss([1.0, 0.0], [-1e-300, 0.0]) > 0.0
+
+    def test_many_scores(self):
+        generator = np.random.default_rng(0)
+        scores, target = generator.normal(size=(2, 3000))
+        value, grad = fl.cosent_loss.value_and_grad(scores, target)
+        z = 20.0 * scores
+        pairs = np.where(target[:, None] < target, z[:, None] - z, -np.inf)
+        assert value == pytest.approx(np.logaddexp(0.0, np.logaddexp.reduce(pairs, axis=None)), rel=1e-13)
+        shares = np.exp(pairs - value)
+        np.testing.assert_allclose(grad, 20.0 * (shares.sum(1) - shares.sum(0)), rtol=1e-9, atol=1e-12)
+
+    def test_shapes_by_name(self):
+        with pytest.raises(ValueError, match=r"^cosent_loss: target has shape \(2,\), expected \(3,\)"):
+            fl.cosent_loss(np.ones(3), np.ones(2))
+        with pytest.raises(ValueError, match=r"^angle_loss: x2 has shape \(3, 2\), expected \(3, 4\)"):
+            fl.angle_loss(np.ones((3, 4)), np.ones((3, 2)), np.ones(3))
+        with pytest.raises(ValueError, match=r"^cosent_embedding_loss: x1 has shape \(3,\), expected \[N, D\]"):
+            fl.cosent_embedding_loss(np.ones(3), np.ones(3), np.ones(3))
+
+    @pytest.mark.parametrize("loss", [fl.cosent_embedding_loss, fl.angle_loss])
+    def test_vectors_without_direction_have_no_gradient(self, loss):
+        x1, x2 = np.random.default_rng(0).normal(size=(2, 5, 4))
+        x1[1] = 0.0
+        value, (of_x1, of_x2) = loss.value_and_grad(x1, x2, np.arange(5))
+        assert np.isfinite(value)
+        assert not of_x1[1].any()
+        assert np.isfinite(of_x2).all()

@@ -108,6 +108,11 @@ sum run_overlap(int loss, overlap_job& job, int threads);
 // the negative ones put into negative_grad (null: not wanted).
 double run_score_pairs(const score_pairs& s, std::int64_t positives, double* negative_grad, int threads);
 
+// log(1 + sum exp(scale (score_i - score_j))) over all pairs whose labels are in the other order, label_i <
+// label_j, and its derivatives in the scores (null: not wanted). Needs memory for six numbers per score.
+double run_ordered_scores(const double* scores, const double* labels, double scale, double* grad,
+                          std::int64_t n);
+
 // ISA levels, best first. set_isa returns false for a level that is unknown or that this CPU lacks.
 int isa_count();
 const char* isa_name(int index);
