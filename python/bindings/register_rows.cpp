@@ -27,6 +27,7 @@ struct row_options {
         softmax.softcap = py::cast<double>(t[9]);
         softmax.z_loss = py::cast<double>(t[10]);
         softmax.label_smoothing = py::cast<double>(t[11]);
+        softmax.log_probabilities = py::cast<bool>(t[12]);
     }
     py::object label, class_weight, class_offset, class_margin, axis, ignore_index;
     int divides, hessian;

@@ -23,8 +23,9 @@ _PULL_BACK: dict[str, Kernel] = {
     name: vars(row_kernels)[f"{name}_vjp"] for name in vars(row_kernels) if f"{name}_vjp" in vars(row_kernels)
 }
 
-# The softmax is the gradient of its normaliser, and computed fastest as that.
-_AS_GRADIENT: dict[tuple[str, tuple[float, ...]], Kernel] = {("softmax", (1.0, 0.0)): row_kernels.logsumexp}
+# The softmax is the gradient of its normaliser, and computed fastest as that; its logarithm can stand in for it (the
+# last option).
+_AS_GRADIENT: dict[tuple[str, tuple[float, ...]], bool] = {("softmax", (1.0, 0.0)): False, ("softmax", (1.0, 1.0)): True}
 
 _AXIS = """\
 axis : int, optional
@@ -89,8 +90,10 @@ class Activation(Documented[P]):
         call, threads = self._prepare(args, named)
         kernel, inputs, params, options = call
         if kernel.name in _PULL_BACK:
-            of = _AS_GRADIENT.get((kernel.name, params))
-            return self._run((of, inputs, (), options) if of else call, _GRAD, out, threads)[0]
+            log = _AS_GRADIENT.get((kernel.name, params))
+            if log is not None:
+                call = row_kernels.logsumexp, inputs, (), (*options[:-1], log)
+            return self._run(call, _GRAD, out, threads)[0]
         return self._run(call, _VALUE, out, threads)[0]
 
     def backward(self, grad_output: Any, *args: Any, out: Any = None, **kwargs: Any) -> Array:

@@ -107,7 +107,7 @@ class RowKernel(Kernel):
         **params: float,
     ) -> Result:
         codes = _codes(axis, ignore_index, divisor, hessian)
-        return self._call(inputs, params, (label, weight, None, None, *codes, 1.0, 0.0, 0.0, 0.0))
+        return self._call(inputs, params, (label, weight, None, None, *codes, 1.0, 0.0, 0.0, 0.0, False))
 
 
 class SoftmaxKernel(RowKernel):
@@ -136,7 +136,7 @@ class SoftmaxKernel(RowKernel):
         **params: float,
     ) -> Result:
         codes = _codes(axis, ignore_index, divisor, hessian)
-        transform = (scale, softcap, z_loss, label_smoothing)
+        transform = (scale, softcap, z_loss, label_smoothing, False)
         return self._call(inputs, params, (label, weight, offset, margin, *codes, *transform))
 
     def correct(self, argmax: Any, inputs: tuple[Any, ...], options: tuple[Any, ...]) -> Any:

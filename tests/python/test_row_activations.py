@@ -14,7 +14,7 @@ from references_activations import ROW_REFERENCES, gumbel_noise
 from references_rows import EXACT, PLAIN
 
 ROWS = {a.name: a for a in fl.activations() if a.family == "rows"}
-CLASSES = (1, 2, 3, 10, 63, 64, 65, 200)
+CLASSES = (1, 2, 3, 10, 63, 64, 65, 200, 300)
 BARS = {"float32": (2, 2), "float64": (4, 6)}  # whole rows are computed in double, whatever the dtype
 
 
@@ -193,6 +193,39 @@ class TestNumbers:
             assert p[1, 1] == 1
         assert_same_bits(fl.log_softmax(z)[1], np.array([-np.inf, 0.0, -np.inf]))
         assert_same_bits(fl.logsumexp(z)[1], np.float64(2))
+
+    @each_float
+    def test_infinite_scores_are_the_limit_of_large_ones(self, dtype):
+        """In a row of three classes, and in one whose other classes are not there."""
+        inf = np.inf
+        z = np.array([[inf, 0, 1], [inf, inf, 1], [-inf, inf, 4], [1e4, inf, -inf]], dtype)
+        p = np.array([[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 1, 0]], dtype)
+        wide = np.full((4, 9000), -inf, dtype)
+        wide[:, [7, 100, 8999]] = z
+        for scores, at in ((z, [0, 1, 2]), (wide, [7, 100, 8999])):
+            assert_same_bits(fl.softmax(scores)[:, at], p)
+            with np.errstate(divide="ignore"):
+                assert_close(fl.log_softmax(scores)[:, at], np.log(p), np.finfo(dtype).eps)
+            for label in range(3):
+                target = np.full(4, at[label])
+                losses, grad = fl.cross_entropy.value_and_grad(scores, target, reduction="none")
+                assert np.array_equal(grad[:, at], p - np.eye(3, dtype=dtype)[label])
+                assert np.array_equal(losses, -fl.log_softmax(scores)[:, at[label]])
+
+    @each_float
+    def test_log_softmax_of_rows_wider_than_a_cache(self, dtype):
+        z = np.random.default_rng(0).normal(size=(2, 40_000)).astype(dtype)
+        z[0, 39_999], z[1, 17] = 100, 15
+        exact = z.astype(np.longdouble)
+        exact -= exact.max(1, keepdims=True)
+        total = np.log1p(np.where(exact == 0, 0, np.exp(exact)).sum(1, keepdims=True))
+        expected = exact - total
+        assert_close(fl.log_softmax(z), expected, 2 * np.finfo(dtype).eps)
+        turned = np.empty((40_000, 2), dtype)
+        assert_same_bits(fl.log_softmax(np.ascontiguousarray(z.T), axis=0, out=turned).T, fl.log_softmax(z))
+        strided = np.repeat(z, 2, axis=1)[:, ::2]
+        assert_same_bits(fl.log_softmax(strided), fl.log_softmax(z))
+        assert_same_bits(fl.log_softmax(z, out=z), turned.T)
 
     @each_case
     def test_nan_spoils_its_own_row(self, case):

@@ -18,6 +18,8 @@ struct softmax_options {
     double softcap = 0.0;          // z' = softcap * tanh(z / softcap); 0: none
     double label_smoothing = 0.0;  // moved from the target to all classes alike
     double z_loss = 0.0;           // times the square of log-sum-exp
+    // Instead of a gradient: the logarithm of the softmax, of scores as they are.
+    bool log_probabilities = false;
 };
 
 // The diagonal of the Hessian in the scores, as boosting libraries define it.

@@ -477,13 +477,18 @@ class softmax_driver {
                 emit(job.hess, e.hess);
             } else if (plan.gradient) {
                 const std::ptrdiff_t out_pitch = std::ptrdiff_t(job.grad[0].step / size);
-                const gradient_columns<C> g{t, classes, n, s, facts.label};
-                if (out && whole && job.stream && to_boundary == 0 && job.grad[0].step % 64 == 0)
-                    g.template write<true>(out, out_pitch);
-                else if (out && whole && !job.stream && aligned_for(out, size))
-                    g.template write<false>(out, out_pitch);
+                const auto write = [&](const auto& made) {
+                    if (out && whole && job.stream && to_boundary == 0 && job.grad[0].step % 64 == 0)
+                        made.template write<true>(out, out_pitch);
+                    else if (out && whole && !job.stream && aligned_for(out, size))
+                        made.template write<false>(out, out_pitch);
+                    else
+                        scatter_panel<C>(job, job.grad[0], at, n, made);
+                };
+                if (job.softmax.log_probabilities)
+                    write(log_probability_columns<C>{{t, classes, n, s}, own.z, k.phi.log_total[0]});
                 else
-                    scatter_panel<C>(job, job.grad[0], at, n, g);
+                    write(gradient_columns<C>{{t, classes, n, s}, facts.label});
             }
         }
         if (job.stream) stream_fence();
@@ -524,6 +529,8 @@ class softmax_driver {
                 row = r;
                 if (plan.detailed)
                     backward_detailed(at + r, t + r * pitch, chunk_k + r * chunks);
+                else if (job.softmax.log_probabilities)
+                    log_probabilities(at + r);
                 else if (plan.gradient)
                     backward(at + r, t + r * pitch, chunk_k + r * chunks);
             }
@@ -580,7 +587,7 @@ class softmax_driver {
         const class_array& a = job.in[0];
         const char* const p = source + first * a.step;
         const bool direct =
-            !together && !plan.transformed && a.rows.type == dtype_of<C> && a.step == sizeof(C);
+            !together && !limits && !plan.transformed && a.rows.type == dtype_of<C> && a.step == sizeof(C);
         const int whole = direct ? n / sum_unit<C> * sum_unit<C> : 0, left = n - whole,
                   units = whole_units<C>(left);
         C* const buffer = buffers->z;
@@ -591,6 +598,10 @@ class softmax_driver {
                     if (plan.capped) std::memcpy(buffers->raw, buffer, std::size_t(n) * sizeof(C));
                     transform_scores<false>(job, facts, k, first, n, 1, row, buffer, buffers->z_low);
                 }
+            for (int i = 0; i < left && limits; ++i)
+                buffer[i] = buffer[i] == C(__builtin_inf()) ? C(0)
+                            : buffer[i] - buffer[i] == C(0) ? -C(__builtin_inf())
+                                                            : buffer[i];
             for (int i = left; i < units; ++i) {
                 buffer[i] = -C(__builtin_inf());
                 if (buffers->z_low) buffers->z_low[i] = 0.0;
@@ -621,17 +632,14 @@ class softmax_driver {
     }
 
     static C shift_of(C max) { return has_fma && max < 4096 && max > -4096 ? C(0) : max; }
-    // Infinite scores are the limit of large ones: measured by themselves, all else far below.
     static measure<C> measure_of(C shift, C max) {
-        if (max - max == 0) return measure_by(pack<C>(double(shift)), pack<C>(double(max)));
-        measure<C> by = measure_by<C>(0.0, 0.0);
-        by.c = double(max);
-        return by;
+        return measure_by(pack<C>(double(shift)), pack<C>(double(max)));
     }
 
     // One pass over a row: chunks are measured by the largest score seen so far, and what came before is
     // measured anew when that grows. Should it grow out of the reach of its shift, the row is begun again
-    // with the maximum known.
+    // with the maximum known. Infinite scores are the limit of large ones: such a row is begun again with 0
+    // in place of them, and all else far below.
     FUSEDLOSS_SHARED void forward(C* t, double* chunk_k) {
         const double unlift = 1.0 / lift_power<C>;
         bool known = !has_fma;
@@ -654,6 +662,11 @@ class softmax_driver {
                 const C here = max_of_pieces(z);
                 const bool record = known ? !found && here == max : here > max;
                 int at = 0;
+                if (record && here - here != 0) {
+                    max = 0;
+                    limits = known = again = true;
+                    break;
+                }
                 if (record) {
                     at = find(z.z, z.whole, here);
                     if (at == z.whole) at += find(z.tail, z.rest, here);
@@ -703,7 +716,6 @@ class softmax_driver {
                     add(unit, rest);
                     C* const largest = t + first + at;
                     top = *largest;
-                    if (max - max != 0) top = measured_exp(by.top, pack<C>(0.0), by).part[0][0];
                     *largest = 0;
                     before.add_unit(t + first + unit);
                     total = before;
@@ -713,7 +725,7 @@ class softmax_driver {
                     add(0, z.whole + z.rest);
                 }
                 if (label >= first && label < first + n) {
-                    s.score[row] = z[label - first];
+                    s.score[row] = limits && z[label - first] == 0 ? __builtin_inf() : z[label - first];
                     s.score_low[row] = buffers->z_low ? buffers->z_low[label - first] : 0.0;
                     s.t[row] = t[label] * unlift;
                     k_label = k_now;
@@ -725,7 +737,7 @@ class softmax_driver {
             const double high = others.high + others.low;
             s.others[row] = high * unlift;
             s.others_low[row] = (others.low - (high - others.high)) * unlift;
-            s.max[row] = max;
+            s.max[row] = limits ? __builtin_inf() : max;
             for_powers(k_label - k_now, [&](double power) { s.t[row] *= power; });
             s.top[row] = found ? top * unlift : __builtin_nan("");
             if (!found) s.argmax[row] = s.max_low[row] = 0.0;
@@ -735,6 +747,7 @@ class softmax_driver {
             const widened<C> top(by.top), k_top(by.k);
             if (s.top[row] == s.top[row]) s.top[row] = largest_t(top.part[0], k_top.part[0]).part[0][0];
         }
+        limits = false;
     }
 
     FUSEDLOSS_SHARED void fetch_soft(std::int64_t at, std::int64_t first, int n) {
@@ -828,6 +841,20 @@ class softmax_driver {
             }
         }
     }
+    FUSEDLOSS_SHARED void log_probabilities(std::int64_t at) {
+        const class_array& a = job.grad[0];
+        const pack<C> max = s.max[row], log_total = k.phi.log_total[0][row];
+        source = row_address(job, job.in[0], at);
+        int n;
+        for (std::int64_t first = 0; first < job.classes; first += n) {
+            n = chunk_at<C>(first, job.classes);
+            C* const z = buffers->z;
+            chunk(first, n, true);
+            for (int i = 0; i < whole_units<C>(n); i += pack<C>::lanes)
+                store(z + i, log_probability(load(z + i), max, log_total));
+            write(a, row_address(job, a, at), first, n, z);
+        }
+    }
     // t measured by an earlier maximum, 2^below the last one: left for the factor of the gradient to include,
     // unless that would leave the range of C.
     static double measure_anew(C* t, int n, double below) {
@@ -907,6 +934,7 @@ class softmax_driver {
     const stretch_buffers<C>* buffers = nullptr;
     const char* source = nullptr;
     int row = 0;
+    bool limits = false;  // scores are read as the limit of a row that has infinite ones
     double final_k[panel_rows];
 };
 

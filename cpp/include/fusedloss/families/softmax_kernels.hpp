@@ -368,29 +368,19 @@ struct two_parts {
     }
 };
 
-// The gradient of a panel: factor t, at the label its own.
-template <class C>
-struct gradient_columns {
+// What becomes of a panel, a pack of rows and a class at a time: Made gives a function of the class for rows
+// from r on.
+template <class C, class Made>
+struct made_columns {
     C* t;
     int classes, rows;
     const softmax_panel& s;
-    const double* labels;
 
-    FUSEDLOSS_INLINE auto operator()(int r) const {
-        const two_parts<C> factor(s, r);
-        const pack<C> at_label = load_rows<C>(s.at_label + r), zero(0.0), shift = format<C>::round_shift;
-        const auto label = as_bits(load_rows<C>(labels + r) + shift) - as_bits(shift);
-        const auto included = factor.high != zero;
-        return [=, from = t + r](int j) {
-            const pack<C> e = select(included, factor * load(from + j * panel_rows), zero);
-            return select(label == bits<C>(j), at_label, e);
-        };
-    }
     // At `out`, classes `pitch` apart.
     template <bool Stream>
     FUSEDLOSS_SHARED void write(C* out, std::ptrdiff_t pitch) const {
         for (int r = 0; r < rows; r += pack<C>::lanes) {
-            const auto column = (*this)(r);
+            const auto column = static_cast<const Made&>(*this)(r);
             for (int j = 0; j < classes; ++j) {
                 const pack<C> g = column(j);
                 Stream ? store_stream(out + j * pitch + r, g) : store(out + j * pitch + r, g);
@@ -401,6 +391,41 @@ struct gradient_columns {
     const C* whole() const {
         write<false>(t, panel_rows);
         return t;
+    }
+};
+
+// The gradient: factor t, at the label its own.
+template <class C>
+struct gradient_columns : made_columns<C, gradient_columns<C>> {
+    const double* labels;
+
+    FUSEDLOSS_INLINE auto operator()(int r) const {
+        const softmax_panel& s = this->s;
+        const two_parts<C> factor(s, r);
+        const pack<C> at_label = load_rows<C>(s.at_label + r), zero(0.0), shift = format<C>::round_shift;
+        const auto label = as_bits(load_rows<C>(labels + r) + shift) - as_bits(shift);
+        const auto included = factor.high != zero;
+        return [=, from = this->t + r](int j) {
+            const pack<C> e = select(included, factor * load(from + j * panel_rows), zero);
+            return select(label == bits<C>(j), at_label, e);
+        };
+    }
+};
+
+// log p = (z - max) - log(sum of e^(z - max)): both are at most 0, so nothing cancels.
+template <class C>
+FUSEDLOSS_INLINE pack<C> log_probability(pack<C> z, pack<C> max, pack<C> log_total) {
+    return select(z == max, pack<C>(0.0), z - max) - log_total;
+}
+template <class C>
+struct log_probability_columns : made_columns<C, log_probability_columns<C>> {
+    const C* z;
+    const double* log_totals;
+
+    FUSEDLOSS_INLINE auto operator()(int r) const {
+        const pack<C> max = load_rows<C>(this->s.max + r), log_total = load_rows<C>(log_totals + r);
+        return
+            [=, from = z + r](int j) { return log_probability(load(from + j * panel_rows), max, log_total); };
     }
 };
 
