@@ -39,6 +39,7 @@ class similarity_run {
           classes(j.rows.classes),
           dimensions(j.dimensions),
           gradients(j.rows.grad[0].rows.data),
+          inner_(has_learned_scale(j) ? 1.0 : j.scale),
           threads_(double(count) * double(classes) * double(dimensions) < serial_terms ? 1 : threads) {
         assign_inputs();
         // Rows end in odd multiples of a line: their columns lie in different sets of the caches.
@@ -107,6 +108,11 @@ class similarity_run {
         }
     };
 
+    static bool has_learned_scale(const similarity_job& j) {
+        for (int k = 0; k < j.inputs; ++k)
+            if (j.input[k].role == similarity_role::scale) return true;
+        return false;
+    }
     static bool is_column(similarity_role role) {
         return role == similarity_role::column || role == similarity_role::centres;
     }
@@ -142,7 +148,9 @@ class similarity_run {
             matrices.back().vectors = columns;
             matrices.back().wanted = matrices[std::size_t(x)].wanted;
         }
-        if (job.scale_grad) matrices[std::size_t(x)].wanted = true;
+        // The gradient in the scale is made of those in the rows, in distances of those in all vectors.
+        for (matrix& m : matrices)
+            if (job.scale_grad && (job.distance || &m == &matrices[std::size_t(x)])) m.wanted = true;
     }
 
     // Whether an array lies as a matrix does.
@@ -300,7 +308,7 @@ class similarity_run {
         for (int r = 0; r < s.rows; ++r) {
             const std::int64_t i = begin + r;
             C& g = *own_scores(s, r, i / group);
-            others[std::size_t(i)].grad = double(g) * job.scale;
+            others[std::size_t(i)].grad = double(g) * inner_;
             g = C(0);
         }
     }
@@ -530,8 +538,8 @@ class similarity_run {
         *job.terms = all;
         const double many = rounded(all);
         if (!job.mean_of_terms || many == 0.0) return;
-        factor_ = 1.0 / many;
-        for (std::int64_t i = 0; job.rows.learned_grad && i < count; ++i) job.rows.learned_grad[i] *= factor_;
+        share_ = 1.0 / many;
+        for (std::int64_t i = 0; job.rows.learned_grad && i < count; ++i) job.rows.learned_grad[i] *= share_;
     }
 
     // ---- gradients ----------------------------------------------------------------------------------
@@ -548,7 +556,7 @@ class similarity_run {
                     radial[std::size_t(r)] *= double(g);
                     g = C(double(g) * slopes[std::size_t(r)]);
                 }
-        const double factor = job.distance ? 2.0 * job.scale : job.scale;
+        const double factor = job.distance ? 2.0 * inner_ : inner_;
         const C alpha = C(factor);
         const C* const vectors = kept(rows, begin, s.rows);
         if (!column_sums.empty())
@@ -622,32 +630,30 @@ class similarity_run {
                 over(columns, [&](int, std::int64_t first, std::int64_t last) {
                     for (std::int64_t j = first; j < last; ++j)
                         run.add_multiple(m.grad_of(j, dimensions), m.centred_at(j, dimensions),
-                                         -2.0 * job.scale * column_sums[std::size_t(j)], dimensions);
+                                         -2.0 * inner_ * column_sums[std::size_t(j)], dimensions);
                 });
         }
         if (job.bias_grad) {
             if (job.bias_step)
-                for (std::int64_t j = 0; j < columns; ++j) job.bias_grad[j] = column_sums[std::size_t(j)];
+                for (std::int64_t j = 0; j < columns; ++j)
+                    job.bias_grad[j] = share_ * column_sums[std::size_t(j)];
             else {
                 sum total{0.0, 0.0};
                 for (double g : column_sums) add_to(total, g);
-                *job.bias_grad = rounded(total);
+                *job.bias_grad = share_ * rounded(total);
             }
         }
         if (job.scale_grad) {
-            // sum_ij G_ij <a_i, b_j> is what the gradients of the rows have along the rows.
+            // Scores are of the second degree in all vectors together: what all gradients have along the
+            // vectors is sum_ij G_ij s_ij twice. Those in the rows alone have it once.
             sum total{0.0, 0.0};
-            std::vector<double> along(std::size_t(count), 0.0);
-            over(count, [&](int, std::int64_t first, std::int64_t last) {
-                for (std::int64_t i = first; i < last; ++i)
-                    if (!is_excluded(i))
-                        along[std::size_t(i)] =
-                            run.dot(rows.grad_of(i, dimensions), rows.at(i, dimensions), dimensions);
-            });
-            for (double a : along) add_to(total, a);
-            *job.scale_grad = rounded(total) / job.scale;
+            const bool twice = job.distance || x == y;
+            for (const matrix& m : matrices)
+                if (twice || &m == &rows) add_to(total, along(m, &m == &rows));
+            *job.scale_grad = share_ * rounded(total) / (twice ? 2.0 : 1.0);
         }
         if (group && rows.wanted) finish_groups();
+        const double factor = inner_ == job.scale ? share_ : share_ * job.scale;
         for (matrix& m : matrices) {
             std::int64_t done = 0;
             for (int k : m.inputs) {
@@ -658,10 +664,24 @@ class similarity_run {
                 if (!input.grad.rows.data) continue;
                 over(input.vectors, [&](int, std::int64_t begin, std::int64_t end) {
                     run.return_gradients(input.grad, each_of(input), begin, end, dimensions, m.data + from,
-                                         norms, factor_, m.grad + from);
+                                         norms, factor, m.grad + from);
                 });
             }
         }
+    }
+
+    // The sum of the products of vectors with the gradients in them.
+    sum along(const matrix& m, bool of_rows) {
+        std::vector<double> each(std::size_t(m.vectors), 0.0);
+        over(m.vectors, [&](int, std::int64_t first, std::int64_t last) {
+            for (std::int64_t v = first; v < last; ++v)
+                if (!(of_rows && is_excluded(v)))
+                    each[std::size_t(v)] =
+                        run.dot(m.grad_of(v, dimensions), m.centred_at(v, dimensions), dimensions);
+        });
+        sum total{0.0, 0.0};
+        for (double a : each) add_to(total, a);
+        return total;
     }
 
     const similarity_job& job;
@@ -669,6 +689,8 @@ class similarity_run {
     const int loss_;
     const std::int64_t count, classes, dimensions;
     const bool gradients;
+    const double inner_;  // what products are multiplied by on their way to gradients: the scale, unless a
+                          // gradient in it is asked for, which may not divide by it
     const int threads_;
     std::vector<matrix> matrices;
     int x = -1, y = -1;  // of the rows and of the shared columns
@@ -682,7 +704,7 @@ class similarity_run {
     std::int64_t own_columns = 0, columns, pitch, chunk;
     buffer scores, workspace;
     std::vector<double> slopes, radial, column_sums, column_log_sum_exp, column_weight, firsts, terms;
-    double factor_ = 1.0;        // of all gradients
+    double share_ = 1.0;         // of each term in a mean
     std::vector<bool> excluded;  // empty: no row
     buffer kept_rows;
 };

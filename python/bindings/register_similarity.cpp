@@ -210,6 +210,22 @@ struct similarity_request : request<rows_job> {
         job.learned = learned.data();
     }
 
+    void refuse_floats(const argument& who, const py::array& a) const {
+        throw py::type_error(who.text() + " has dtype " + py::cast<std::string>(py::str(a.dtype())) +
+                             "; expected class indices of an integer dtype");
+    }
+
+    // Columns that are labelled with numbers of rows.
+    void check_numbers(const argument& who, const py::array& a) const {
+        if (is_float(dtype_of(who, a))) refuse_floats(who, a);
+        const py::array_t<std::int64_t, py::array::c_style | py::array::forcecast> index(a);
+        for (std::int64_t i = 0; i < index.size(); ++i)
+            if (index.data()[i] < 0 || index.data()[i] >= count)
+                throw py::index_error(who.text() + "[" + std::to_string(i) +
+                                      "] = " + std::to_string(index.data()[i]) + " is not in [0, " +
+                                      std::to_string(count) + ")");
+    }
+
     // One number for each column, as a further input of the loss of the rows.
     void read_columns() {
         for (int k = 0; k < 2; ++k) {
@@ -220,6 +236,7 @@ struct similarity_request : request<rows_job> {
             if (!has_shape(a, 1, &full_shape[1]))
                 throw py::value_error(who.text() + " has shape " + shape_text(a) +
                                       ", expected one number per vector: " + shape_text(1, &full_shape[1]));
+            if (options.labels == numbered) check_numbers(who, a);
             of_column[k] = a;
             class_array& to = job.in[job.inputs++];
             to.rows = {const_cast<double*>(of_column[k].data()), dtype::float64, {0}};
@@ -246,9 +263,7 @@ struct similarity_request : request<rows_job> {
         const py::array a = as_array(options.label);
         const dtype t = dtype_of(who, a);
         if (is_float(t)) {
-            if (!info.traits.dense)
-                throw py::type_error(who.text() + " has dtype " + py::cast<std::string>(py::str(a.dtype())) +
-                                     "; expected class indices of an integer dtype");
+            if (!info.traits.dense) refuse_floats(who, a);
             if (!has_shape(a, 2, full_shape))
                 throw py::value_error(who.text() + " has shape " + shape_text(a) +
                                       ", expected class probabilities of shape " + shape_text(2, full_shape));

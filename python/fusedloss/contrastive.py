@@ -229,7 +229,7 @@ def clip_loss(
     Formula: ``(log(sum_j exp(s[i, j])) + log(sum_k exp(s[k, i]))) / 2 - s[i, i]`` with
         ``s = logit_scale * <image_i, text_j>``.
     Gradient: through ``(softmax over the row + softmax over the column) / 2 - onehot``, for all three.
-    Domain: any real vectors; `logit_scale` other than 0.
+    Domain: any real vectors.
     Source: Radford et al. (2021), Learning transferable visual models from natural language supervision.
 
     Parameters
@@ -267,7 +267,7 @@ def siglip_loss(
     Formula: ``sum_j softplus(-y[i, j] * z[i, j])`` with ``z = logit_scale * <image_i, text_j> + logit_bias`` and
         ``y`` 1 for the pair i = j and -1 for all others; the mean is over images, not pairs.
     Gradient: through ``-y * sigmoid(-y * z)``, for all four.
-    Domain: any real vectors; `logit_scale` other than 0.
+    Domain: any real vectors.
     Source: Zhai et al. (2023), Sigmoid loss for language image pre-training.
 
     Parameters

@@ -131,6 +131,15 @@ class TestAngles:
         with pytest.raises(IndexError, match=r"target\[1\] = 3 is not in \[0, 3\)"):
             fl.arcface_loss(np.ones((2, 3)), self.weight, [0, 3])
 
+    @pytest.mark.parametrize("wrong", [3, -1])
+    def test_labels_of_proxies_are_checked(self, wrong):
+        out = np.full((2, 3), 5.0)
+        with pytest.raises(IndexError, match=rf"proxy_anchor_loss: target\[1\] = {wrong} is not in \[0, 3\)"):
+            fl.proxy_anchor_loss.grad(np.ones((2, 3)), self.weight, [0, wrong], wrt="input", out=out)
+        assert (out == 5.0).all()
+        with pytest.raises(TypeError, match="proxy_anchor_loss: target has dtype float64; expected class indices"):
+            fl.proxy_anchor_loss(np.ones((2, 3)), self.weight, np.array([0.0, 1.0]))
+
 
 BATCHES = [case for case in METRIC_CASES if case.trains == ("input",)]
 

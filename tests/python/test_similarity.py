@@ -339,6 +339,46 @@ class TestDistances:
         close(grads[1], -pulls.sum(0), tolerance)
 
 
+class TestLearnedScales:
+    """The gradient in what multiplies the scores, of products and of distances."""
+
+    @pytest.mark.parametrize("scale", [0.0, 0.75, -2.0])
+    @pytest.mark.parametrize("distance", [False, True])
+    @pytest.mark.parametrize(
+        ("roles", "labels"),
+        [("row column scale", "diagonal"), ("both scale", "opposite"), ("row own column scale", "first")],
+    )
+    def test_gradients(self, roles, labels, distance, scale):
+        generator = np.random.default_rng(0)
+        vectors = [generator.normal(size=(8, 4)) for _ in roles.split()[:-1]]
+        kernel = SimilarityKernel("cross_entropy", dict(zip("abcd", roles.split(), strict=False)))
+
+        def run(*arrays):
+            call, arrays, params, options = kernel(
+                *arrays, distance=distance, labels=labels, exclude_self=labels == "opposite"
+            )
+            every = (1 << len(arrays)) - 1
+            value, grads, _, _ = kernel.run(
+                call.index, "scaled", arrays, params, options, None, None, 1, 3, every, None, 0
+            )
+            return value, grads
+
+        _, grads = run(*vectors, np.array(scale))
+        above, below = (run(*vectors, np.array(scale + step))[0] for step in (1e-5, -1e-5))
+        assert grads[-1] == pytest.approx((above - below) / 2e-5, rel=1e-7, abs=1e-9)
+        assert all(g.any() == (scale != 0.0) for g in grads[:-1])
+
+    def test_scale_of_nothing(self):
+        a, b = np.random.default_rng(0).normal(size=(2, 5, 4))
+        value, grads = fl.clip_loss.value_and_grad(a, b, 0.0)
+        assert value == pytest.approx(np.log(5.0), rel=1e-14)
+        assert all(np.isfinite(g).all() for g in grads)
+        value, grads = fl.ge2e_loss.value_and_grad(a.reshape(2, 2, 5), 0.0, -5.0)
+        assert value == pytest.approx(4 * np.log(2.0), rel=1e-14)
+        assert grads[1] != 0.0
+        assert np.isfinite(grads[1])
+
+
 class TestProduct:
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     @pytest.mark.parametrize("shape", [(1, 1, 1), (15, 33, 17), (100, 257, 300), (300, 20, 9)])
