@@ -64,6 +64,7 @@ class similarity_run {
         for (matrix& m : matrices)
             if (!m.inputs.empty()) prepare(m);
         if (group) prepare_groups();
+        if (job.compared.rows.rows.data) lay_compared();
         if (job.distance && gradients && !job.normalize) centre();
         if (job.two_sided) look_at_columns();
         if (job.first_loss >= 0) run_first_loss();
@@ -153,19 +154,20 @@ class similarity_run {
             if (job.scale_grad && (job.distance || &m == &matrices[std::size_t(x)])) m.wanted = true;
     }
 
-    // Whether an array lies as a matrix does.
-    bool usable(const similarity_input& input, const class_array& a) const {
+    // Whether numbers lie as those of a matrix do, in rows of so many.
+    static bool lies_flat(const class_array& a, std::int64_t width, std::int64_t rows) {
         constexpr std::int64_t size = sizeof(C);
-        const std::int64_t by_vector = dimensions * size;
-        bool plain = a.rows.data && a.rows.type == dtype_of<C> && (a.step == size || dimensions == 1) &&
-                     reinterpret_cast<std::uintptr_t>(a.rows.data) % size == 0;
-        if (input.role == similarity_role::own)
-            plain = plain && (a.rows.stride[1] == by_vector || input.each == 1) &&
-                    (a.rows.stride[0] == by_vector * input.each || count == 1);
-        else
-            plain = plain && (a.rows.stride[0] == by_vector || input.vectors == 1) &&
-                    input.role != similarity_role::centres && input.role != similarity_role::groups;
-        return plain;
+        return a.rows.data && a.rows.type == dtype_of<C> && (a.step == size || width == 1) &&
+               reinterpret_cast<std::uintptr_t>(a.rows.data) % size == 0 &&
+               (a.rows.stride[0] == width * size || rows == 1);
+    }
+    bool usable(const similarity_input& input, const class_array& a) const {
+        if (input.role == similarity_role::own) {
+            const bool apart = a.rows.stride[1] != dimensions * std::int64_t(sizeof(C)) && input.each != 1;
+            return !apart && lies_flat(a, dimensions * input.each, count);
+        }
+        const bool several = input.role == similarity_role::centres || input.role == similarity_role::groups;
+        return !several && lies_flat(a, dimensions, input.vectors);
     }
 
     template <class Body>
@@ -186,6 +188,22 @@ class similarity_run {
         parallel_for(threads_, threads_, [&](std::int64_t t) {
             share(p, int(t), threads_, workspace.get() + t * run.product_workspace);
         });
+    }
+
+    // The vectors that scores are compared with those of.
+    void lay_compared() {
+        const compared_scores& other = job.compared;
+        const auto lay = [&](const class_array& a, std::int64_t vectors, buffer& own) {
+            if (lies_flat(a, other.dimensions, vectors)) return static_cast<const C*>(a.rows.data);
+            own = buffer(vectors * other.dimensions);
+            over(vectors, [&](int, std::int64_t begin, std::int64_t end) {
+                run.fetch(a, 1, begin, end, other.dimensions, false, own.get(), nullptr);
+            });
+            return static_cast<const C*>(own.get());
+        };
+        compared_rows = lay(other.rows, count, own_compared_rows);
+        compared_columns = lay(other.columns, classes, own_compared_columns);
+        compared = buffer(chunk * pitch);
     }
 
     void prepare(matrix& m) {
@@ -412,6 +430,19 @@ class similarity_run {
     }
     const std::int64_t* labels() const { return static_cast<const std::int64_t*>(job.rows.label.data); }
 
+    // The scores that the loss compares those of the chunk with.
+    void score_compared(int rows, std::int64_t begin) {
+        const compared_scores& other = job.compared;
+        const score_chunk<C> s{compared.get(), pitch, rows};
+        if (other.bias)
+            over(classes, [&](int, std::int64_t first, std::int64_t last) {
+                run.fill_bias(s, other.bias, other.bias_step, first, last);
+            });
+        multiply({rows, classes, other.dimensions, C(1), compared_rows + begin * other.dimensions,
+                  other.dimensions, 1, compared_columns, 1, other.dimensions, other.bias != nullptr, s.scores,
+                  pitch});
+    }
+
     // The log-sum-exp of every column, and the weights of the rows as those of columns.
     void look_at_columns() {
         column_log_sum_exp.assign(std::size_t(columns), -__builtin_inf());
@@ -517,6 +548,12 @@ class similarity_run {
 
     sum apply_loss(const score_chunk<C>& s, std::int64_t begin) {
         rows_job rows = rows_of(s, begin);
+        if (compared_rows) {
+            score_compared(s.rows, begin);
+            class_array& in = rows.in[rows.inputs++];
+            in = rows.in[0];
+            in.rows.data = compared.get();
+        }
         if (job.two_sided) {
             add_input(rows, column_log_sum_exp);
             add_input(rows, column_weight);
@@ -707,6 +744,8 @@ class similarity_run {
     double share_ = 1.0;         // of each term in a mean
     std::vector<bool> excluded;  // empty: no row
     buffer kept_rows;
+    const C *compared_rows = nullptr, *compared_columns = nullptr;
+    buffer own_compared_rows, own_compared_columns, compared;
 };
 
 }  // namespace

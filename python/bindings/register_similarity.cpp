@@ -29,21 +29,24 @@ struct similarity_options {
         : label(t[0]),
           of_columns{t[1], t[2]},
           class_weight(t[3]),
-          ignore_index(t[4]),
-          divides(py::cast<int>(t[5])),
-          names(py::cast<std::string>(t[6])),
-          roles(py::cast<std::string>(t[7])),
-          labels(py::cast<int>(t[8])),
-          flag(py::cast<unsigned>(t[9])),
-          scale(py::cast<double>(t[10])),
-          margin(t[15]),
-          first_loss(py::cast<int>(t[16])) {
-        softmax.softcap = py::cast<double>(t[11]);
-        softmax.z_loss = py::cast<double>(t[12]);
-        softmax.label_smoothing = py::cast<double>(t[13]);
-        label_name = py::cast<std::string>(t[14]);
+          compared(t[4]),
+          compared_weight(t[5]),
+          compared_bias(t[6]),
+          ignore_index(t[7]),
+          divides(py::cast<int>(t[8])),
+          names(py::cast<std::string>(t[9])),
+          roles(py::cast<std::string>(t[10])),
+          labels(py::cast<int>(t[11])),
+          flag(py::cast<unsigned>(t[12])),
+          scale(py::cast<double>(t[13])),
+          margin(t[18]),
+          first_loss(py::cast<int>(t[19])) {
+        softmax.softcap = py::cast<double>(t[14]);
+        softmax.z_loss = py::cast<double>(t[15]);
+        softmax.label_smoothing = py::cast<double>(t[16]);
+        label_name = py::cast<std::string>(t[17]);
     }
-    py::object label, of_columns[2], class_weight, ignore_index;
+    py::object label, of_columns[2], class_weight, compared, compared_weight, compared_bias, ignore_index;
     int divides;
     std::string names, roles;
     int labels;
@@ -244,6 +247,55 @@ struct similarity_request : request<rows_job> {
         }
     }
 
+    // Scores that those of the pairs are compared with: as they are, or as another layer makes them.
+    void read_compared() {
+        similarity.compared.rows.rows.data = nullptr;
+        if (options.compared.is_none()) return;
+        const argument who = arg("target");
+        const py::array a = as_array(options.compared);
+        dtype_of(who, a);
+        const bool by_layer = !options.compared_weight.is_none();
+        if (!by_layer && !options.compared_bias.is_none())
+            throw py::value_error(arg("target_bias").text() + " has no target_weight beside it");
+        if (a.ndim() != 2 || a.shape(0) != count || (!by_layer && a.shape(1) != full_shape[1]))
+            throw py::value_error(who.text() + " has shape " + shape_text(a) + ", expected [" +
+                                  std::to_string(count) + ", " +
+                                  (by_layer ? "n]" : std::to_string(full_shape[1]) + "]"));
+        if (!by_layer) {
+            dense = a;
+            place_dense();
+            return;
+        }
+        const py::array w = as_array(options.compared_weight);
+        dtype_of(arg("target_weight"), w);
+        const std::int64_t of_layer[] = {full_shape[1], std::int64_t(a.shape(1))};
+        if (!has_shape(w, 2, of_layer))
+            throw py::value_error(arg("target_weight").text() + " has shape " + shape_text(w) +
+                                  ", expected " + shape_text(2, of_layer));
+        compared[0] = a;
+        compared[1] = w;
+        similarity.compared.dimensions = of_layer[1];
+        place_compared();
+        similarity.compared.bias = nullptr;
+        if (options.compared_bias.is_none()) return;
+        const py::array b = as_array(options.compared_bias);
+        dtype_of(arg("target_bias"), b);
+        similarity.compared.bias_step = b.ndim() == 1 && b.size() == full_shape[1];
+        if (b.size() != 1 && !similarity.compared.bias_step)
+            throw py::value_error(arg("target_bias").text() + " has shape " + shape_text(b) +
+                                  ", expected a single number or one for each of the " +
+                                  std::to_string(full_shape[1]) + " columns");
+        compared_bias = b;
+        similarity.compared.bias = compared_bias.data();
+    }
+    void place_compared() {
+        const auto lay_out = [&](const char* name, const py::object& o, class_array& to) {
+            lay(arg(name), array_in(o), dtype_of(arg(name), array_in(o)), to);
+        };
+        lay_out("target", compared[0], similarity.compared.rows);
+        lay_out("target_weight", compared[1], similarity.compared.columns);
+    }
+
     // The label of each row: as 64-bit integers, or probabilities of the columns.
     void read_labels() {
         job.label.data = nullptr;
@@ -268,8 +320,7 @@ struct similarity_request : request<rows_job> {
                 throw py::value_error(who.text() + " has shape " + shape_text(a) +
                                       ", expected class probabilities of shape " + shape_text(2, full_shape));
             dense = a;
-            class_array& to = job.in[job.inputs++];
-            lay(who, a, t, to);
+            place_dense();
             return;
         }
         if (!has_shape(a, 1, shape))
@@ -278,11 +329,16 @@ struct similarity_request : request<rows_job> {
         label = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>(a);
         place_label();
     }
+    void place_dense() {
+        const py::array a = array_in(dense);
+        lay(label_arg(), a, dtype_of(label_arg(), a), job.in[1]);
+        job.inputs = 2;
+    }
     void place_label() { job.label = {label.mutable_data(), dtype::int64, {sizeof(std::int64_t)}}; }
 
     void check_labels(int threads) {
-        const bool compared = job.inputs > 1 && !dense;  // labels that are compared with those of the columns
-        const std::int64_t valid = compared ? std::int64_t(1) << 53 : full_shape[1];
+        // Labels that are compared with those of the columns may be any.
+        const std::int64_t valid = options.of_columns[0].is_none() ? full_shape[1] : std::int64_t(1) << 53;
         job.ignores = job.label.data && !options.ignore_index.is_none();
         job.ignore_index = job.ignores ? py::cast<std::int64_t>(options.ignore_index) : 0;
         const double* const weight_of_class = job.class_weight;
@@ -374,8 +430,13 @@ struct similarity_request : request<rows_job> {
             }
         if (dense && overlap(array_in(dense), out)) {
             dense = array_in(dense).attr("copy")();
-            lay(label_arg(), array_in(dense), job.in[1].rows.type, job.in[1]);
+            place_dense();
         }
+        for (py::object& o : compared)
+            if (o && overlap(array_in(o), out)) {
+                o = array_in(o).attr("copy")();
+                place_compared();
+            }
     }
 
     py::array_t<double> gathered_numbers() const {
@@ -412,8 +473,8 @@ struct similarity_request : request<rows_job> {
     }
 
     std::int64_t shared = 0;  // columns
-    py::object dense;
-    py::array_t<double, py::array::c_style | py::array::forcecast> number;
+    py::object dense, compared[2];
+    py::array_t<double, py::array::c_style | py::array::forcecast> number, compared_bias;
     py::array_t<double> learned, learned_grad;
     bool has_number = false;
     fusedloss::sum terms{0.0, 0.0};
@@ -447,6 +508,7 @@ py::tuple similarity(int loss, py::str name, py::tuple inputs, py::tuple params,
     r.read_vectors();
     r.read_columns();
     r.read_labels();
+    r.read_compared();
     if (!o.class_weight.is_none()) {
         const argument who = r.arg("weight");
         const py::array a = as_array(o.class_weight);

@@ -302,7 +302,9 @@ class SimilarityKernel(Kernel):
     `label` is the label of each row, or `labels` says which column is a row's positive: that of its own number
     ("diagonal"), that of the other half ("opposite"), or the first; "numbered" rows are labelled 0, 1, ... `of_columns`
     are up to two further inputs of the loss of the rows, one number per column; another is what the loss `first` gives
-    for the row of its number. With the divisor "terms" a mean divides by what the rows say they sum.
+    for the row of its number. `compared` are scores without gradients that the loss compares the others with: scores as
+    they are, or the vectors of the rows and of the columns, and a bias. With the divisor "terms" a mean divides by what
+    the rows say they sum.
     """
 
     __slots__ = ("first", "names", "roles", "target")
@@ -336,6 +338,7 @@ class SimilarityKernel(Kernel):
         of_columns: tuple[Any, ...] = (),
         labels: str = "given",
         weight: Any = None,
+        compared: tuple[Any, Any, Any] = (None, None, None),
         ignore_index: int | None = None,
         divisor: str = "rows",
         scale: float = 1.0,
@@ -354,13 +357,13 @@ class SimilarityKernel(Kernel):
         if ignore_index is not None:
             ignore_index = integer("ignore_index", ignore_index)
         flags = normalize | exclude_self << 1 | distance << 2 | two_sided << 3 | paired << 4 | raw_rows << 5
-        columns = (*of_columns, None, None)[:2]
-        options = (label, *columns, weight, ignore_index, _DIVISORS[divisor], self.names, self.roles, _LABELS[labels])
+        arrays = (label, *(*of_columns, None, None)[:2], weight, *compared)
+        codes = (ignore_index, _DIVISORS[divisor], self.names, self.roles, _LABELS[labels])
         harder = (*margin[:3], _BEYOND[margin[3]]) if margin else None
         transform = (flags, scale, softcap, z_loss, label_smoothing, self.target, harder, self.first)
-        return self._call(inputs, params, (*options, *transform))
+        return self._call(inputs, params, (*arrays, *codes, *transform))
 
     @property
     def array_options(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of the leading options."""
-        return self.target, self.target, self.target, "weight"
+        return self.target, self.target, self.target, "weight", "target", "target_weight", "target_bias"

@@ -96,7 +96,19 @@ _ROWS = Family("rows", "rows", "a row", "`{}` without its class axis", AXIS, _IN
 _OVERLAP = Family(
     "overlap", "values", "a value", "the values, by image and class or by image", _OVERLAP_OPTIONS, _INDEX_ERROR
 )
-_SIMILARITY = Family("similarity", "rows", "a row", "the rows of scores, one for each vector", "", "")
+_LAYERS = """\
+linear_bias : array_like, optional
+    The bias ``[C]`` of the layer, or one number.
+target_weight : array_like, optional
+    The weights ``[C, E]`` of the teacher's layer; without them `target` holds scores.
+target_bias : array_like, optional
+    Its bias ``[C]``, or one number.
+labels : array_like, optional
+    Class indices ``[N]``, of which only `ignore_index` matters.
+ignore_index : int, default -100
+    Rows with this class index count for nothing.
+"""
+_SIMILARITY = Family("similarity", "rows", "a row", "the rows of scores, one for each vector", _LAYERS, "")
 _PAIRS = Family("pairs", "rows", "a row", "`{}` without the axis of its vectors", VECTOR_AXIS, "")
 
 

@@ -89,8 +89,6 @@ def arcface_loss(
         Add the margin only where the cosine is positive, and nothing elsewhere.
     degrees : bool, default False
         The margin is given in degrees.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     beyond = "cosine" if easy_margin else "line"
@@ -128,8 +126,6 @@ def cosface_loss(
         Taken off the cosine of the target.
     scale : float, default 64.0
         Multiplies the cosines; must be positive.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     return _head(input, weight, target, scale, (1.0, 0.0, finite("margin", margin), "line"), ignore_index)
@@ -168,8 +164,6 @@ def sphereface_loss(
         Multiplies the angle of the target; must be positive.
     scale : float, default 1.0
         Multiplies the scores; must be positive.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     return _HEAD(
@@ -223,8 +217,6 @@ def combined_margin_loss(
         Taken off its cosine.
     scale : float, default 64.0
         Multiplies the cosines; must be positive.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     times = positive("m1", m1)
@@ -264,8 +256,6 @@ def normalized_softmax_loss(
         What cosines are divided by; must be positive.
     normalize_input : bool, default True
         Divide embeddings by their length; class vectors always are.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     return _HEAD(
@@ -331,8 +321,6 @@ def sub_center_arcface_loss(
         Multiplies the cosines; must be positive.
     degrees : bool, default False
         The margin is given in degrees.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     harder = (1.0, _angle(margin, degrees), 0.0, "line")
@@ -376,8 +364,6 @@ def soft_triple_loss(
         How soft the maximum over the centres is; must be positive.
     margin : float, default 0.01
         Taken off the similarity of the target.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     lower = (1.0, 0.0, finite("margin", margin), "line")
@@ -423,8 +409,6 @@ def proxy_nca_loss(
         Over which proxies the log-sum-exp goes: all, or as in the first paper those of other classes.
     normalize : bool, default True
         Divide embeddings and proxies by their lengths.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     kernel = _PROXIES if choice("denominator", denominator, ("all", "others")) == "all" else _OTHER_PROXIES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from numpy.typing import ArrayLike
 
 from ._core_kernels import row_kernels
@@ -32,30 +34,41 @@ def _form(logarithmic: bool) -> float:
     return _LOGITS if logarithmic else _PROBABILITIES
 
 
-def _divergence(
-    input: ArrayLike,
-    target: ArrayLike,
+def _parameters(
     kind: float,
-    axis: int | None,
     *,
     log_input: bool = True,
     log_target: bool = False,
     beta: float = 0.5,
     temperature: float = 1.0,
-    scale: float = 1.0,
-) -> Result:
-    return row_kernels.divergence(
-        input,
-        target,
-        axis=axis,
-        kind=kind,
-        input_form=_form(log_input),
-        target_form=_form(log_target),
-        temperature=temperature,
-        target_temperature=temperature,
-        scale=scale,
-        beta=beta,
-    )
+    factor: float = 1.0,
+) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "input_form": _form(log_input),
+        "target_form": _form(log_target),
+        "temperature": temperature,
+        "target_temperature": temperature,
+        "factor": factor,
+        "beta": beta,
+    }
+
+
+def distillation_parameters(temperature: float) -> dict[str, Any]:
+    """Those of the kernel of divergences for Hinton's distillation."""
+    t = positive("temperature", temperature)
+    return _parameters(_KL, log_target=True, temperature=t, factor=t * t)
+
+
+def jensen_shannon_parameters(beta: float, **forms: Any) -> dict[str, Any]:
+    """Those of the kernel of divergences for the one of Jensen and Shannon, whose limits are others."""
+    beta = in_range("beta", beta, 0.0, 1.0)
+    kind = _KL if beta == 0.0 else _REVERSE_KL if beta == 1.0 else _JENSEN_SHANNON
+    return _parameters(kind, beta=beta, **forms)
+
+
+def _divergence(input: ArrayLike, target: ArrayLike, kind: float, axis: int | None, **forms: bool) -> Result:
+    return row_kernels.divergence(input, target, axis=axis, **_parameters(kind, **forms))
 
 
 def _power_divergence(
@@ -67,7 +80,7 @@ def _power_divergence(
     *,
     log_input: bool,
     log_target: bool,
-    scale: float = 1.0,
+    factor: float = 1.0,
 ) -> Result:
     return row_kernels.power_divergence(
         input,
@@ -78,7 +91,7 @@ def _power_divergence(
         input_form=_form(log_input),
         target_form=_form(log_target),
         temperature=1.0,
-        scale=scale,
+        factor=factor,
     )
 
 
@@ -206,8 +219,7 @@ def distillation_loss(
         Divides both.
     {common}
     """
-    t = positive("temperature", temperature)
-    return _divergence(input, target, _KL, axis, log_target=True, temperature=t, scale=t * t)
+    return row_kernels.divergence(input, target, axis=axis, **distillation_parameters(temperature))
 
 
 # ---- symmetric ones -------------------------------------------------------------------------------
@@ -250,9 +262,8 @@ def jensen_shannon_divergence(
         Whether `target` holds scores, too, or log-probabilities; its softmax is taken.
     {common}
     """
-    beta = in_range("beta", beta, 0.0, 1.0)
-    kind = _KL if beta == 0.0 else _REVERSE_KL if beta == 1.0 else _JENSEN_SHANNON
-    return _divergence(input, target, kind, axis, log_input=log_input, log_target=log_target, beta=beta)
+    parameters = jensen_shannon_parameters(beta, log_input=log_input, log_target=log_target)
+    return row_kernels.divergence(input, target, axis=axis, **parameters)
 
 
 @rows(aliases=("J-divergence", "symmetric KL divergence"))
@@ -393,7 +404,7 @@ def bhattacharyya_distance(
         Whether `target` holds scores, too, or log-probabilities; its softmax is taken.
     {common}
     """
-    return _power_divergence(input, target, _RENYI, axis, 0.5, log_input=log_input, log_target=log_target, scale=0.5)
+    return _power_divergence(input, target, _RENYI, axis, 0.5, log_input=log_input, log_target=log_target, factor=0.5)
 
 
 @rows(aliases=("Renyi entropy, relative",))

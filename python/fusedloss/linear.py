@@ -9,14 +9,37 @@ from numpy.typing import ArrayLike
 from ._core_kernels import SimilarityKernel
 from ._loss import Result, similarity
 from ._validation import in_range, non_negative, positive
+from .distribution import distillation_parameters, jensen_shannon_parameters
 
-__all__ = ["linear_cross_entropy", "linear_selected_log_prob"]
+__all__ = [
+    "linear_cosine_distillation_loss",
+    "linear_cross_entropy",
+    "linear_distillation_loss",
+    "linear_jensen_shannon_divergence",
+    "linear_selected_log_prob",
+]
 
-_LINEAR = {"input": "row", "linear_weight": "column"}
-_CROSS_ENTROPY = SimilarityKernel("cross_entropy", _LINEAR, target="target")
-_BIASED_CROSS_ENTROPY = SimilarityKernel("cross_entropy", {**_LINEAR, "linear_bias": "bias"}, target="target")
-_LOG_PROB = SimilarityKernel("selected_log_prob", _LINEAR, target="target")
-_BIASED_LOG_PROB = SimilarityKernel("selected_log_prob", {**_LINEAR, "linear_bias": "bias"}, target="target")
+
+class _Head:
+    """A loss of the scores of a linear layer that may have a bias."""
+
+    def __init__(self, loss: str, *, target: str = "target") -> None:
+        layer = {"input": "row", "linear_weight": "column"}
+        self._plain = SimilarityKernel(loss, layer, target=target)
+        self._biased = SimilarityKernel(loss, {**layer, "linear_bias": "bias"}, target=target)
+
+    def __call__(
+        self, input: ArrayLike, linear_weight: ArrayLike, linear_bias: ArrayLike | None, **more: Any
+    ) -> Result:
+        if linear_bias is None:
+            return self._plain(input, linear_weight, **more)
+        return self._biased(input, linear_weight, linear_bias, **more)
+
+
+_CROSS_ENTROPY = _Head("cross_entropy")
+_LOG_PROB = _Head("selected_log_prob")
+_DIVERGENCE = _Head("divergence", target="labels")
+_COSINE = _Head("score_cosine", target="labels")
 
 
 @similarity(
@@ -59,13 +82,9 @@ def linear_cross_entropy(
         Its weights ``[C, D]``, one row per class.
     target : array_like
         Class indices ``[N]`` of an integer dtype, or class probabilities ``[N, C]`` of a floating dtype.
-    linear_bias : array_like, optional
-        Its bias ``[C]``, or one number.
     weight : array_like, optional
         One weight per class. As in PyTorch the mean over class indices divides by the sum of the weights of the
         targets, the mean over class probabilities by the number of rows.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     label_smoothing : float, default 0.0
         How much of the target is spread over all classes, in [0, 1].
     softcap : float, optional
@@ -74,18 +93,18 @@ def linear_cross_entropy(
         Factor of the squared log-sum-exp, which keeps scores from drifting.
     {common}
     """
-    options: dict[str, Any] = {
-        "label": target,
-        "weight": weight,
-        "ignore_index": ignore_index,
-        "label_smoothing": in_range("label_smoothing", label_smoothing, 0.0, 1.0),
-        "softcap": 0.0 if softcap is None else positive("softcap", softcap),
-        "z_loss": non_negative("z_loss", z_loss),
-        "divisor": "weights",
-    }
-    if linear_bias is None:
-        return _CROSS_ENTROPY(input, linear_weight, **options)
-    return _BIASED_CROSS_ENTROPY(input, linear_weight, linear_bias, **options)
+    return _CROSS_ENTROPY(
+        input,
+        linear_weight,
+        linear_bias,
+        label=target,
+        weight=weight,
+        ignore_index=ignore_index,
+        label_smoothing=in_range("label_smoothing", label_smoothing, 0.0, 1.0),
+        softcap=0.0 if softcap is None else positive("softcap", softcap),
+        z_loss=non_negative("z_loss", z_loss),
+        divisor="weights",
+    )
 
 
 @similarity(
@@ -118,10 +137,6 @@ def linear_selected_log_prob(
         Its weights ``[C, D]``, one row per class.
     target : array_like
         Class indices ``[N]``.
-    linear_bias : array_like, optional
-        Its bias ``[C]``, or one number.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
 
     Notes
@@ -129,6 +144,162 @@ def linear_selected_log_prob(
     Preference losses (DPO, CPO, ORPO, SimPO, KTO, GRPO) take sums of it over the tokens of an answer: call it, give the
     sums to the loss, and hand that loss's gradient, repeated for the tokens, to `backward`.
     """
-    if linear_bias is None:
-        return _LOG_PROB(input, linear_weight, label=target, ignore_index=ignore_index)
-    return _BIASED_LOG_PROB(input, linear_weight, linear_bias, label=target, ignore_index=ignore_index)
+    return _LOG_PROB(input, linear_weight, linear_bias, label=target, ignore_index=ignore_index)
+
+
+# ---- a student and a teacher ----------------------------------------------------------------------
+
+
+@similarity(
+    trains=("input", "linear_weight"),
+    aliases=("fused linear distillation", "linear KL divergence", "fused linear KL divergence"),
+)
+def linear_distillation_loss(
+    input: ArrayLike,
+    linear_weight: ArrayLike,
+    target: ArrayLike,
+    *,
+    linear_bias: ArrayLike | None = None,
+    target_weight: ArrayLike | None = None,
+    target_bias: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    ignore_index: int = -100,
+    temperature: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Knowledge distillation between linear layers, whose scores are never all in memory.
+
+    Formula: that of `distillation_loss` for the scores ``z = input @ linear_weight.T + linear_bias`` of the student and
+        ``target @ target_weight.T + target_bias`` of the teacher.
+    Gradient: ``G @ linear_weight`` for `input` and ``G.T @ input`` for `linear_weight`, G being the gradient of
+        `distillation_loss`; the sum of G over the rows for `linear_bias`, on request. The teacher has none.
+    Domain: any real numbers.
+    Source: Hinton et al. (2015), Distilling the knowledge in a neural network; without the scores: Hsu et al. (2024),
+        Liger kernel: efficient Triton kernels for LLM training.
+
+    Parameters
+    ----------
+    input : array_like
+        What the student's layer is applied to, ``[N, D]``.
+    linear_weight : array_like
+        Its weights ``[C, D]``, one row per class.
+    target : array_like
+        Scores ``[N, C]`` of the teacher; with `target_weight`, what the teacher's layer is applied to, ``[N, E]``.
+    temperature : float, default 1.0
+        Divides both scores.
+    {common}
+    """
+    return _DIVERGENCE(
+        input,
+        linear_weight,
+        linear_bias,
+        compared=(target, target_weight, target_bias),
+        label=labels,
+        ignore_index=ignore_index,
+        **distillation_parameters(temperature),
+    )
+
+
+@similarity(
+    trains=("input", "linear_weight"),
+    aliases=("LigerFusedLinearJSD", "linear JSD", "fused linear Jensen-Shannon divergence"),
+)
+def linear_jensen_shannon_divergence(
+    input: ArrayLike,
+    linear_weight: ArrayLike,
+    target: ArrayLike,
+    *,
+    linear_bias: ArrayLike | None = None,
+    target_weight: ArrayLike | None = None,
+    target_bias: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    ignore_index: int = -100,
+    beta: float = 0.5,
+    temperature: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Jensen-Shannon divergence of linear layers' softmaxes, whose scores are never all in memory.
+
+    Formula: that of `jensen_shannon_divergence` for ``z / temperature``, ``z = input @ linear_weight.T + linear_bias``
+        being the scores of the student and ``target @ target_weight.T + target_bias`` those of the teacher:
+        D(teacher || student) for ``beta = 0`` and D(student || teacher) for ``beta = 1``.
+    Gradient: ``G @ linear_weight`` for `input` and ``G.T @ input`` for `linear_weight`, G being the gradient of
+        `jensen_shannon_divergence` over the temperature; the sum of G over the rows for `linear_bias`, on request. The
+        teacher has none.
+    Domain: any real numbers.
+    Source: Agarwal et al. (2024), On-policy distillation of language models; without the scores: Hsu et al. (2024),
+        Liger kernel: efficient Triton kernels for LLM training.
+
+    Parameters
+    ----------
+    input : array_like
+        What the student's layer is applied to, ``[N, D]``.
+    linear_weight : array_like
+        Its weights ``[C, D]``, one row per class.
+    target : array_like
+        Scores ``[N, C]`` of the teacher; with `target_weight`, what the teacher's layer is applied to, ``[N, E]``.
+    beta : float, default 0.5
+        Share of the teacher in the mixture, in [0, 1], as `jensen_shannon_divergence` has it.
+    temperature : float, default 1.0
+        Divides both scores.
+    {common}
+    """
+    t = positive("temperature", temperature)
+    return _DIVERGENCE(
+        input,
+        linear_weight,
+        linear_bias,
+        compared=(target, target_weight, target_bias),
+        label=labels,
+        ignore_index=ignore_index,
+        **jensen_shannon_parameters(beta, log_target=True, temperature=t),
+    )
+
+
+@similarity(
+    trains=("input", "linear_weight"),
+    aliases=("LigerFusedLinearCosineSimilarityLoss", "cosine distillation", "fused linear cosine distillation"),
+)
+def linear_cosine_distillation_loss(
+    input: ArrayLike,
+    linear_weight: ArrayLike,
+    target: ArrayLike,
+    *,
+    linear_bias: ArrayLike | None = None,
+    target_weight: ArrayLike | None = None,
+    target_bias: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    ignore_index: int = -100,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Cosine distance of linear layers' scores, which are never all in memory.
+
+    Formula: ``1 - cos(z, t)`` with the scores ``z = input @ linear_weight.T + linear_bias`` of the student and
+        ``t = target @ target_weight.T + target_bias`` of the teacher.
+    Gradient: ``G @ linear_weight`` for `input` and ``G.T @ input`` for `linear_weight` with
+        ``G = -(t / |t| - cos(z, t) * z / |z|) / |z|``, 0 for scores of zeros; the sum of G over the rows for
+        `linear_bias`, on request. The teacher has none.
+    Domain: any real numbers.
+    Source: Hsu et al. (2024), Liger kernel: efficient Triton kernels for LLM training.
+
+    Parameters
+    ----------
+    input : array_like
+        What the student's layer is applied to, ``[N, D]``.
+    linear_weight : array_like
+        Its weights ``[C, D]``, one row per class.
+    target : array_like
+        Scores ``[N, C]`` of the teacher; with `target_weight`, what the teacher's layer is applied to, ``[N, E]``.
+    {common}
+    """
+    return _COSINE(
+        input,
+        linear_weight,
+        linear_bias,
+        compared=(target, target_weight, target_bias),
+        label=labels,
+        ignore_index=ignore_index,
+    )

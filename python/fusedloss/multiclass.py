@@ -209,7 +209,7 @@ def categorical_cross_entropy(
         target_form=2.0,
         temperature=1.0,
         target_temperature=1.0,
-        scale=1.0,
+        factor=1.0,
         beta=0.5,
     )
 
@@ -762,7 +762,7 @@ def dino_loss(
         target_form=0.0,
         temperature=positive("student_temperature", student_temperature),
         target_temperature=positive("teacher_temperature", teacher_temperature),
-        scale=1.0,
+        factor=1.0,
         beta=0.5,
     )
 

@@ -45,7 +45,31 @@ def linear(c, **more):
     return vectors("input", linear_weight=several(c), **more)
 
 
+def biases(n):
+    return lambda generator, _: generator.normal(size=n)
+
+
+def taught(c, own, other, **more):
+    """Layers of a student and of a teacher, with so many biases."""
+
+    def inputs(generator, n):
+        return generator.normal(size=(n, 3))
+
+    return linear(
+        c, linear_bias=biases(own), target=inputs, target_weight=several(c, 3), target_bias=biases(other), **more
+    )
+
+
+def scores(generator, n):
+    return generator.normal(size=(n, 7))
+
+
 INDICES, PROBABILITIES = some_ignored(7), lambda generator, n: generator.dirichlet(np.ones(7), n)
+
+
+def all_of_seven(generator, n):
+    return generator.integers(0, 7, n)
+
 
 CASES = (
     ArrayCase("info_nce_loss", vectors("query", "positive")),
@@ -107,11 +131,21 @@ CASES = (
         linear(7, linear_bias=number([0.3]), target=PROBABILITIES),
         {"softcap": 3.0, "z_loss": 0.01},
     ),
-    ArrayCase("linear_cross_entropy", linear(7, target=INDICES), {"ignore_index": 3}),
+    ArrayCase("linear_cross_entropy", linear(7, target=all_of_seven), {"ignore_index": 3}),
     ArrayCase("linear_selected_log_prob", linear(7, target=INDICES)),
     ArrayCase(
         "linear_selected_log_prob",
         linear(300, linear_bias=lambda generator, n: generator.normal(size=300), target=some_ignored(300)),
     ),
-    ArrayCase("linear_selected_log_prob", linear(7, target=INDICES), {"ignore_index": 3}),
+    ArrayCase("linear_selected_log_prob", linear(7, target=all_of_seven), {"ignore_index": 3}),
+    ArrayCase("linear_distillation_loss", linear(7, target=scores)),
+    ArrayCase("linear_distillation_loss", linear(7, target=scores, labels=INDICES), {"temperature": 2.5}),
+    ArrayCase("linear_distillation_loss", taught(300, 300, 300, labels=some_ignored(300))),
+    ArrayCase("linear_jensen_shannon_divergence", linear(7, target=scores, labels=all_of_seven), {"ignore_index": 3}),
+    ArrayCase("linear_jensen_shannon_divergence", taught(7, 7, 1), {"beta": 0.125, "temperature": 0.75}),
+    ArrayCase("linear_jensen_shannon_divergence", taught(7, 7, 7), {"beta": 0.0, "temperature": 2.0}),
+    ArrayCase("linear_jensen_shannon_divergence", taught(300, 300, 1, labels=some_ignored(300)), {"beta": 1.0}),
+    ArrayCase("linear_cosine_distillation_loss", linear(7, target=scores, labels=INDICES)),
+    ArrayCase("linear_cosine_distillation_loss", taught(300, 300, 300)),
+    ArrayCase("linear_cosine_distillation_loss", taught(7, 1, 7, labels=all_of_seven), {"ignore_index": 3}),
 )

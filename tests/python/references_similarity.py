@@ -136,6 +136,51 @@ def linear_selected_log_prob(input, linear_weight, target, linear_bias=0.0, igno
     return -linear_cross_entropy(input, linear_weight, target, linear_bias, ignore_index=ignore_index)
 
 
+def log_softmax(z):
+    return z - log_sum_exp(z)[:, None]
+
+
+def of_teacher(measure):
+    """A loss of the scores of a student and of a teacher, both of them given or made by a linear layer."""
+
+    def loss(
+        input,
+        linear_weight,
+        target,
+        linear_bias=0.0,
+        target_weight=None,
+        target_bias=0.0,
+        labels=None,
+        ignore_index=-100,
+        **params,
+    ):
+        teacher = target if target_weight is None else target @ target_weight.T + target_bias
+        value = measure(input @ linear_weight.T + linear_bias, teacher, **params)
+        return value if labels is None else np.where(labels == ignore_index, 0.0, value)
+
+    return loss
+
+
+def _kl(log_p, log_q):
+    return (np.exp(log_p) * (log_p - log_q)).sum(1)
+
+
+def _distillation(student, teacher, temperature=1.0):
+    return temperature**2 * _kl(log_softmax(teacher / temperature), log_softmax(student / temperature))
+
+
+def _jensen_shannon(student, teacher, beta=0.5, temperature=1.0):
+    log_p, log_r = log_softmax(student / temperature), log_softmax(teacher / temperature)
+    if beta in (0.0, 1.0):
+        return _kl(log_p, log_r) if beta else _kl(log_r, log_p)
+    log_m = np.log(beta * np.exp(log_r) + (1 - beta) * np.exp(log_p))
+    return beta * _kl(log_r, log_m) + (1 - beta) * _kl(log_p, log_m)
+
+
+def _cosine_distillation(student, teacher):
+    return 1 - (unit(student) * unit(teacher)).sum(1)
+
+
 def _positives(target):
     return same_class(target).sum(1)
 
@@ -157,6 +202,11 @@ REFERENCES = {
         supervised_contrastive_loss,
     )
 }
+REFERENCES |= {
+    "linear_cosine_distillation_loss": of_teacher(_cosine_distillation),
+    "linear_distillation_loss": of_teacher(_distillation),
+    "linear_jensen_shannon_divergence": of_teacher(_jensen_shannon),
+}
 
 
 # What a mean counts each row by, where that is not 1.
@@ -167,7 +217,14 @@ def _class_weights(target, weight=None, ignore_index=-100, **_):
     return np.where(valid, 1.0 if weight is None else np.asarray(weight)[np.where(valid, target, 0)], 0.0)
 
 
+def _kept(input, labels=None, ignore_index=-100, **_):
+    return np.ones(len(input)) if labels is None else (labels != ignore_index).astype(float)
+
+
 COUNTS = {
+    "linear_cosine_distillation_loss": _kept,
+    "linear_distillation_loss": _kept,
+    "linear_jensen_shannon_divergence": _kept,
     "supervised_contrastive_loss": lambda target, **_: (_positives(target) > 0).astype(float),
     "labelled_nt_xent_loss": lambda target, **_: _positives(target).astype(float),
     "linear_cross_entropy": _class_weights,

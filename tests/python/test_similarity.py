@@ -23,8 +23,6 @@ def loss_of(case):
 
 def sample(case, n, dtype=np.float64, seed=3):
     arrays = case.arrays(np.random.default_rng(seed), n)
-    if case.params.get("ignore_index") == 3:
-        arrays["target"] = np.abs(arrays["target"]) % 7
     return {key: a.astype(dtype) if a.dtype.kind == "f" else a for key, a in arrays.items()}
 
 
@@ -33,7 +31,7 @@ def in_double(arrays):
 
 
 def trainable(case, arrays):
-    return tuple(key for key, a in arrays.items() if key != "target")
+    return tuple(key for key in arrays if not key.startswith(("target", "labels")))
 
 
 def expected(case, arrays):
@@ -275,6 +273,26 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"info_nce_loss: sample_weight\[1\] is negative"):
             fl.info_nce_loss(self.a, self.b, sample_weight=[1, -1, 1, 1])
 
+    def test_teachers(self):
+        x, w = self.a, np.ones((5, 3))
+        for loss in (fl.linear_distillation_loss, fl.linear_cosine_distillation_loss):
+            with pytest.raises(ValueError, match=rf"{loss.name}: target has shape \(4, 3\), expected \[4, 5\]"):
+                loss(x, w, self.b)
+            with pytest.raises(ValueError, match=rf"{loss.name}: target has shape \(3, 3\), expected \[4, n\]"):
+                loss(x, w, self.b[:3], target_weight=w)
+            with pytest.raises(ValueError, match=r"target_weight has shape \(3, 5\), expected \(5, 3\)"):
+                loss(x, w, self.b, target_weight=w.T)
+            with pytest.raises(ValueError, match=r"target_bias has shape \(4,\), expected a single number or one for"):
+                loss(x, w, self.b, target_weight=w, target_bias=np.ones(4))
+            with pytest.raises(ValueError, match="target_bias has no target_weight beside it"):
+                loss(x, w, np.ones((4, 5)), target_bias=np.ones(5))
+            with pytest.raises(TypeError, match="target_weight has dtype complex128"):
+                loss(x, w, self.b, target_weight=w + 1j)
+            with pytest.raises(IndexError, match=r"labels\[3\] = 5 is not in \[0, 5\)"):
+                loss(x, w, np.ones((4, 5)), labels=np.array([0, -100, 1, 5]))
+            with pytest.raises(ValueError, match="wrt must be among 'input', 'linear_weight', got 'target'"):
+                loss.grad(x, w, np.ones((4, 5)), wrt="target")
+
     def test_nothing_is_written(self):
         out = np.full((4, 3), 5.0)
         with pytest.raises(IndexError):
@@ -316,6 +334,24 @@ class TestExtremes:
         each = fl.supervised_contrastive_loss(a, np.array([0, 0, 1, 2, 3, 4]), reduction="none")
         assert (each[2:] == 0.0).all()
         assert (each[:2] > 0.0).all()
+
+    @pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+    def test_scores_next_to_those_of_the_teacher(self, size):
+        x, w = np.random.default_rng(0).normal(size=(6, 4)), np.random.default_rng(1).normal(size=(300, 4)) * size
+        scores = x @ w.T
+        turned = scores + 1e-9 * size * np.random.default_rng(2).normal(size=scores.shape)
+        value, (of_x, of_w) = fl.linear_cosine_distillation_loss.value_and_grad(x, w, turned)
+        s, t = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in (scores, turned))
+        exact = ((t - s) ** 2).sum(1).mean() / 2
+        assert value == pytest.approx(exact, rel=1e-5)
+        assert np.isfinite(of_x).all()
+        assert np.isfinite(of_w).all()
+
+    def test_scores_without_direction(self):
+        x, w = np.zeros((3, 4)), np.ones((5, 4))
+        value, grads = fl.linear_cosine_distillation_loss.value_and_grad(x, w, np.ones((3, 5)))
+        assert value == 1.0
+        assert not any(g.any() for g in grads)
 
 
 class TestDistances:

@@ -76,7 +76,7 @@ using rows_losses = type_list<
 using similarity_losses = type_list<
     // contrastive.hpp
     supervised_contrastive, pairwise_nt_xent, decoupled_contrastive, two_sided_cross_entropy,
-    shared_partition, sigmoid_pairs,
+    shared_partition, score_cosine, sigmoid_pairs,
     // metric.hpp, centres.hpp
     multi_similarity, circle, neighbourhood_components, generalized_lifted, lifted_negatives,
     lifted_structure, tuplet_margin, margin_pairs, batch_hard, batch_all, batch_semi_hard, proxy_anchor,

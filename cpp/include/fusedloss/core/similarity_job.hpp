@@ -45,6 +45,15 @@ struct target_margin {
     margin_beyond beyond = margin_beyond::line;
 };
 
+// Scores that the loss compares those of the job with, its in[1]: <a_i, b_j> + bias of vectors of their own,
+// which nobody differentiates with respect to.
+struct compared_scores {
+    class_array rows, columns;  // vectors [count, D] and [classes, D]; rows.rows.data == nullptr: none
+    std::int64_t dimensions;
+    const double* bias;  // null: none
+    std::int64_t bias_step;
+};
+
 // scores = scale <a_i, b_j> + bias, or -scale |a_i - b_j|^2 + bias.
 struct similarity_job {
     int inputs;
@@ -64,6 +73,7 @@ struct similarity_job {
     bool paired;     // ... columns i and count / 2 + i have theirs together
     bool has_margin;
     target_margin margin;
+    compared_scores compared;
     // A loss of rows that runs before, without gradients: what it gives for row j is one more input of the
     // loss, of column j. -1: none.
     int first_loss;

@@ -75,6 +75,12 @@ struct shared_partition {
     static constexpr rows_traits traits{3, 1, true};
 };
 
+// 1 less the cosine of the angle between the scores and others.
+struct score_cosine {
+    static constexpr const char *name = "score_cosine", *inputs = "scores target", *params = "";
+    static constexpr rows_traits traits{2, 1};
+};
+
 // Every pair is classified by itself.
 struct sigmoid_pairs {
     static constexpr const char *name = "sigmoid_pairs", *inputs = "scores label", *params = "";
@@ -159,6 +165,37 @@ FUSEDLOSS_INLINE void eval(const shared_partition&, Row& row) {
     if (row.wants_grad(0))
         row.grad(0, [&](auto j) {
             return both * exp(row.in(0, j) - log_total) - select(row.at_label(j), weight, T(0.0));
+        });
+}
+
+// By the difference of the directions, which does not cancel where they are next to each other. Scores
+// without a direction have a cosine of 0 and no gradient.
+template <class Row>
+FUSEDLOSS_INLINE void eval(const score_cosine&, Row& row) {
+    using T = typename Row::number;
+    const T zero(0.0), one(1.0);
+    const auto inverse_norm = [&](int k) {
+        const T largest = row.max([&](auto j) { return abs(row.in(k, j)); });
+        const auto nowhere = largest < T(1e-300);
+        const T unit = select(nowhere, zero, one / largest);
+        const T squares = row.sum([&](auto j) {
+            const T x = row.in(k, j) * unit;
+            return x * x;
+        });
+        return select(nowhere, zero, unit / sqrt(squares));
+    };
+    const T own = inverse_norm(0), other = inverse_norm(1);
+    const auto gap = [&](auto j) { return other * row.in(1, j) - own * row.in(0, j); };
+    const T distance = row.sum([&](auto j) {
+        const T d = gap(j);
+        return 0.5 * (d * d);
+    });
+    row.value(select((own == zero) | (other == zero), one, distance));
+    // -(t - cos s) / |x| with the directions s and t, and t - cos s = (t - s) + (1 - cos) s.
+    if (row.wants_grad(0))
+        row.grad(0, [&](auto j) {
+            const T turned = gap(j) + distance * (own * row.in(0, j));
+            return select(other == zero, zero, -(own * turned));
         });
 }
 

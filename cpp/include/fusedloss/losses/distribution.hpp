@@ -5,7 +5,7 @@
 
 namespace fusedloss {
 
-// A divergence sum_j f(p_j, r_j) of the model p from the reference r, times `scale`:
+// A divergence sum_j f(p_j, r_j) of the model p from the reference r, times `factor`:
 //   cross_entropy    -r log p
 //   kl               r log(r / p)
 //   reverse_kl       p log(p / r)
@@ -13,17 +13,17 @@ namespace fusedloss {
 //   jensen_shannon   beta r log(r / m) + (1 - beta) p log(p / m), where m = beta r + (1 - beta) p
 //   total_variation  |p - r| / 2
 //   hellinger        (sqrt(p) - sqrt(r))^2 / 2
-// Hinton, Vinyals and Dean (2015) distil with kl of logits, a temperature T and scale = T^2.
+// Hinton, Vinyals and Dean (2015) distil with kl of logits, a temperature T and factor = T^2.
 struct divergence {
     double kind = kl, input_form = distribution_form::logits;
     double target_form = distribution_form::probabilities, temperature = 1.0, target_temperature = 1.0;
-    double scale = 1.0, beta = 0.5;
+    double factor = 1.0, beta = 0.5;
     static constexpr double cross_entropy = 0.0, kl = 1.0, reverse_kl = 2.0, jeffreys = 3.0;
     static constexpr double jensen_shannon = 4.0, total_variation = 5.0, hellinger = 6.0;
     static constexpr const char* name = "divergence";
     static constexpr const char* inputs = "input target";
     static constexpr const char* params =
-        "kind input_form target_form temperature target_temperature scale beta";
+        "kind input_form target_form temperature target_temperature factor beta";
     static constexpr rows_traits traits{2, 0b11};
 };
 
@@ -35,16 +35,16 @@ struct kl_divergence {
     static constexpr rows_traits traits{2, 0b11};
 };
 
-// Of s = sum_j r_j^alpha p_j^(1 - alpha), times `scale`:
+// Of s = sum_j r_j^alpha p_j^(1 - alpha), times `factor`:
 //   renyi   log(s) / (alpha - 1)               Renyi (1961); Bhattacharyya's distance is half of alpha = 1/2
 //   amari   (1 - s) / (alpha (1 - alpha))      Amari (1985), the alpha divergence
 struct power_divergence {
     double kind = renyi, alpha = 0.5, input_form = distribution_form::logits;
-    double target_form = distribution_form::probabilities, temperature = 1.0, scale = 1.0;
+    double target_form = distribution_form::probabilities, temperature = 1.0, factor = 1.0;
     static constexpr double renyi = 0.0, amari = 1.0;
     static constexpr const char* name = "power_divergence";
     static constexpr const char* inputs = "input target";
-    static constexpr const char* params = "kind alpha input_form target_form temperature scale";
+    static constexpr const char* params = "kind alpha input_form target_form temperature factor";
     static constexpr rows_traits traits{2, 0b11};
 };
 
@@ -149,11 +149,11 @@ template <class Row>
 FUSEDLOSS_INLINE void eval(const divergence& d, Row& row) {
     const auto model = distribution_of(row, 0, d.input_form, d.temperature);
     const auto reference = distribution_of(row, 1, d.target_form, d.target_temperature);
-    row.value(d.scale * keep_terms(d, row, model, reference, false));
-    if (row.wants_grad(0)) model.pull_back(row, d.scale);
+    row.value(d.factor * keep_terms(d, row, model, reference, false));
+    if (row.wants_grad(0)) model.pull_back(row, d.factor);
     if (!row.wants_grad(1)) return;
     keep_terms(d, row, reference, model, true);
-    reference.pull_back(row, d.scale);
+    reference.pull_back(row, d.factor);
 }
 
 template <class Row>
@@ -199,7 +199,7 @@ FUSEDLOSS_INLINE void eval(const power_divergence& d, Row& row) {
     const T total = row.sum(term), log_sum = max + log(total), sum = exp(max) * total;
     const bool renyi = d.kind == power_divergence::renyi;
     const T excess = select(abs(log_sum) < one, expm1(log_sum), sum - 1.0);
-    row.value(d.scale * (renyi ? log_sum / (d.alpha - 1.0) : excess / (d.alpha * (d.alpha - 1.0))));
+    row.value(d.factor * (renyi ? log_sum / (d.alpha - 1.0) : excess / (d.alpha * (d.alpha - 1.0))));
     const T leaders = row.sum([&](auto j) { return select(row.get(0, j) == largest, one, zero); });
     // s_j / s, or s_j; shares are equal where s is 0, and among the infinite terms.
     const auto pull = [&](auto j) {
@@ -221,7 +221,7 @@ FUSEDLOSS_INLINE void eval(const power_divergence& d, Row& row) {
                 slope = select((p == zero) & (other.prob(row, j) > zero), -infinity, zero);
             own.keep(row, j, p, slope, pull(j));
         });
-        own.pull_back(row, d.scale * (renyi ? (k == 0 ? 1.0 : d.alpha / (1.0 - d.alpha)) : 1.0 / order));
+        own.pull_back(row, d.factor * (renyi ? (k == 0 ? 1.0 : d.alpha / (1.0 - d.alpha)) : 1.0 / order));
     }
 }
 
