@@ -20,8 +20,6 @@ namespace {
 constexpr std::int64_t score_bytes = 20 << 20, least_rows = 64, most_rows = 256;
 // Products of fewer terms are over before another thread has woken up.
 constexpr double serial_terms = 1 << 18;
-// Shorter vectors have no direction.
-constexpr double least_length = 1e-12;
 
 strided advanced(strided a, std::int64_t rows) {
     if (a.data) a.data = static_cast<char*>(a.data) + rows * a.stride[0];
@@ -42,10 +40,12 @@ class similarity_run {
           inner_(has_learned_scale(j) ? 1.0 : j.scale),
           threads_(double(count) * double(classes) * double(dimensions) < serial_terms ? 1 : threads) {
         assign_inputs();
-        // Rows end in odd multiples of a line: their columns lie in different sets of the caches.
+        // Long rows end in odd multiples of a line: their columns lie in different sets of the caches. Short
+        // ones follow each other, as the losses of rows like it best.
         constexpr std::int64_t line = 64 / sizeof(C);
         pitch = (classes + line - 1) / line * line;
         if (pitch / line % 2 == 0) pitch += line;
+        if (classes <= most_columns) pitch = classes;
         chunk = score_bytes / (pitch * std::int64_t(sizeof(C))) / 8 * 8;
         chunk = chunk < least_rows ? least_rows : chunk > most_rows ? most_rows : chunk;
         if (chunk > count) chunk = count;
@@ -162,12 +162,10 @@ class similarity_run {
                (a.rows.stride[0] == width * size || rows == 1);
     }
     bool usable(const similarity_input& input, const class_array& a) const {
-        if (input.role == similarity_role::own) {
-            const bool apart = a.rows.stride[1] != dimensions * std::int64_t(sizeof(C)) && input.each != 1;
-            return !apart && lies_flat(a, dimensions * input.each, count);
-        }
-        const bool several = input.role == similarity_role::centres || input.role == similarity_role::groups;
-        return !several && lies_flat(a, dimensions, input.vectors);
+        if (input.role == similarity_role::centres) return false;
+        const std::int64_t each = each_of(input);
+        const bool apart = a.rows.stride[1] != dimensions * std::int64_t(sizeof(C)) && each != 1;
+        return !apart && lies_flat(a, dimensions * each, input.vectors / each);
     }
 
     template <class Body>
@@ -264,39 +262,35 @@ class similarity_run {
 
     // ---- groups -------------------------------------------------------------------------------------
 
-    // A vector as it was given.
-    double given(std::int64_t row, std::int64_t d) const {
-        const matrix& rows = matrices[std::size_t(x)];
-        return rows.norms[std::size_t(row)] * double(rows.at(row, dimensions)[d]);
+    vector_group<C> group_at(std::int64_t j) const {
+        const matrix &rows = matrices[std::size_t(x)], &means = matrices[std::size_t(y)];
+        return {group,
+                dimensions,
+                rows.at(j * group, dimensions),
+                rows.norms.data() + j * group,
+                group_sums.data() + j * dimensions,
+                means.at(j, dimensions),
+                means.norms[std::size_t(j)]};
     }
-    double* sum_of(std::int64_t of_group) { return group_sums.data() + of_group * dimensions; }
-    double* sum_grad_of(std::int64_t of_group) { return group_grads.data() + of_group * dimensions; }
 
     // The directions of the groups' sums are those of their means.
     void prepare_groups() {
+        const matrix& rows = matrices[std::size_t(x)];
         matrix& means = matrices[std::size_t(y)];
         means.own_data = buffer(columns * dimensions);
         means.data = means.centred = means.own_data.get();
         means.norms.resize(std::size_t(columns));
-        group_sums.assign(std::size_t(columns * dimensions), 0.0);
-        others.resize(std::size_t(count));
+        group_sums.resize(std::size_t(columns * dimensions));
+        rests.resize(std::size_t(count));
         over(columns, [&](int, std::int64_t first, std::int64_t last) {
-            for (std::int64_t j = first; j < last; ++j) {
-                double* const total = sum_of(j);
-                double squares = 0.0;
-                for (std::int64_t i = j * group; i < (j + 1) * group; ++i)
-                    for (std::int64_t d = 0; d < dimensions; ++d) total[d] += given(i, d);
-                for (std::int64_t d = 0; d < dimensions; ++d) squares += total[d] * total[d];
-                const double norm = std::sqrt(squares), divisor = norm < least_length ? least_length : norm;
-                means.norms[std::size_t(j)] = norm;
-                C* const unit = means.own_data.get() + j * dimensions;
-                for (std::int64_t d = 0; d < dimensions; ++d) unit[d] = C(total[d] / divisor);
-            }
+            for (std::int64_t j = first; j < last; ++j)
+                means.norms[std::size_t(j)] = run.sum_group(
+                    rows.at(j * group, dimensions), rows.norms.data() + j * group, group, dimensions,
+                    group_sums.data() + j * dimensions, means.own_data.get() + j * dimensions);
         });
         if (!gradients || !means.wanted) return;
         means.own_grad = buffer(columns * dimensions);
         means.grad = means.own_grad.get();
-        group_grads.assign(group_sums.size(), 0.0);
     }
 
     // A row and the rest of its group: the scores at the labels.
@@ -304,19 +298,10 @@ class similarity_run {
         over(s.rows, [&](int, std::int64_t first, std::int64_t last) {
             for (std::int64_t r = first; r < last; ++r) {
                 const std::int64_t i = begin + r, j = i / group;
-                const C* const unit = matrices[std::size_t(x)].at(i, dimensions);
-                const double* const total = sum_of(j);
-                double squares = 0.0, along = 0.0;
-                for (std::int64_t d = 0; d < dimensions; ++d) {
-                    const double rest = total[d] - given(i, d);
-                    squares += rest * rest;
-                    along += rest * double(unit[d]);
-                }
-                const double norm = std::sqrt(squares);
-                const double cosine = norm < least_length ? 0.0 : along / norm;
-                others[std::size_t(i)] = {cosine, norm, 0.0};
+                rest_of_group& rest = rests[std::size_t(i)];
+                rest = run.rest_of(group_at(j), i % group);
                 const double bias = job.bias ? job.bias[j * job.bias_step] : 0.0;
-                *own_scores(s, int(r), j) = C(job.scale * cosine + bias);
+                *own_scores(s, int(r), j) = C(job.scale * rest.cosine + bias);
             }
         });
     }
@@ -326,61 +311,20 @@ class similarity_run {
         for (int r = 0; r < s.rows; ++r) {
             const std::int64_t i = begin + r;
             C& g = *own_scores(s, r, i / group);
-            others[std::size_t(i)].grad = double(g) * inner_;
+            rests[std::size_t(i)].slope = double(g) * inner_;
             g = C(0);
         }
     }
-    // cos(row, rest of the group) by the row's direction.
-    void push_back_groups(const score_chunk<C>& s, std::int64_t begin) {
-        matrix& rows = matrices[std::size_t(x)];
-        over(s.rows, [&](int, std::int64_t first, std::int64_t last) {
-            for (std::int64_t i = begin + first; i < begin + last; ++i) {
-                const rest_of_group& rest = others[std::size_t(i)];
-                if (rest.norm < least_length || rest.grad == 0.0) continue;
-                const double* const total = sum_of(i / group);
-                C* const grad = rows.grad_of(i, dimensions);
-                for (std::int64_t d = 0; d < dimensions; ++d)
-                    grad[d] = C(double(grad[d]) + rest.grad / rest.norm * (total[d] - given(i, d)));
-            }
-        });
-    }
-    // cos(row, rest of the group) by the rest of the group: f(dimension, derivative).
-    template <class F>
-    void by_rest_of_group(std::int64_t i, const F& f) {
-        const rest_of_group& rest = others[std::size_t(i)];
-        if (rest.norm < least_length || rest.grad == 0.0) return;
-        const double* const total = sum_of(i / group);
-        const C* const unit = matrices[std::size_t(x)].at(i, dimensions);
-        for (std::int64_t d = 0; d < dimensions; ++d) {
-            const double direction = (total[d] - given(i, d)) / rest.norm;
-            f(d, rest.grad / rest.norm * (double(unit[d]) - rest.cosine * direction));
-        }
-    }
-    // What the sums of the groups mean for their members, and the directions of the rows for the rows.
-    void finish_groups() {
+    // What the rests and the sums of the groups mean for their members, and the directions of the rows for
+    // the rows, times a factor.
+    void finish_groups(double factor) {
         matrix& rows = matrices[std::size_t(x)];
         const matrix& means = matrices[std::size_t(y)];
         over(columns, [&](int, std::int64_t first, std::int64_t last) {
-            for (std::int64_t j = first; j < last; ++j) {
-                double* const total = sum_grad_of(j);
-                const C* const unit = means.at(j, dimensions);
-                const C* const grad = means.grad_of(j, dimensions);
-                const double norm = means.norms[std::size_t(j)], along = run.dot(grad, unit, dimensions);
-                for (std::int64_t d = 0; norm >= least_length && d < dimensions; ++d)
-                    total[d] = (double(grad[d]) - along * double(unit[d])) / norm;
-                for (std::int64_t i = j * group; i < (j + 1) * group; ++i)
-                    by_rest_of_group(i, [&](std::int64_t d, double g) { total[d] += g; });
-                for (std::int64_t i = j * group; i < (j + 1) * group; ++i) {
-                    C* const own = rows.grad_of(i, dimensions);
-                    const C* const u = rows.at(i, dimensions);
-                    const double length = rows.norms[std::size_t(i)], radial = run.dot(own, u, dimensions);
-                    for (std::int64_t d = 0; d < dimensions; ++d) {
-                        const double turned = (double(own[d]) - radial * double(u[d])) / length;
-                        own[d] = C((length < least_length ? 0.0 : turned) + total[d]);
-                    }
-                    by_rest_of_group(i, [&](std::int64_t d, double g) { own[d] = C(double(own[d]) - g); });
-                }
-            }
+            std::vector<double> common(static_cast<std::size_t>(dimensions));
+            for (std::int64_t j = first; j < last; ++j)
+                run.push_back_group(group_at(j), rests.data() + j * group, means.grad_of(j, dimensions),
+                                    factor, common.data(), rows.grad_of(j * group, dimensions));
         });
         rows.norms.clear();
     }
@@ -612,7 +556,6 @@ class similarity_run {
                 multiply({s.rows, dimensions, columns, alpha, shared.scores, pitch, 1, shared_vectors.centred,
                           dimensions, 1, x == y, rows.grad_of(begin, dimensions), dimensions});
         }
-        if (group && rows.wanted) push_back_groups(s, begin);
         std::int64_t column = 0;
         for (int o : own_of) {
             matrix& m = matrices[std::size_t(o)];
@@ -680,6 +623,11 @@ class similarity_run {
                 *job.bias_grad = share_ * rounded(total);
             }
         }
+        double factor = inner_ == job.scale ? share_ : share_ * job.scale;
+        if (group && rows.wanted) {
+            finish_groups(factor);
+            factor = 1.0;
+        }
         if (job.scale_grad) {
             // Scores are of the second degree in all vectors together: what all gradients have along the
             // vectors is sum_ij G_ij s_ij twice. Those in the rows alone have it once.
@@ -689,8 +637,6 @@ class similarity_run {
                 if (twice || &m == &rows) add_to(total, along(m, &m == &rows));
             *job.scale_grad = share_ * rounded(total) / (twice ? 2.0 : 1.0);
         }
-        if (group && rows.wanted) finish_groups();
-        const double factor = inner_ == job.scale ? share_ : share_ * job.scale;
         for (matrix& m : matrices) {
             std::int64_t done = 0;
             for (int k : m.inputs) {
@@ -714,7 +660,8 @@ class similarity_run {
             for (std::int64_t v = first; v < last; ++v)
                 if (!(of_rows && is_excluded(v)))
                     each[std::size_t(v)] =
-                        run.dot(m.grad_of(v, dimensions), m.centred_at(v, dimensions), dimensions);
+                        group ? rests[std::size_t(v)].radial
+                              : run.dot(m.grad_of(v, dimensions), m.centred_at(v, dimensions), dimensions);
         });
         sum total{0.0, 0.0};
         for (double a : each) add_to(total, a);
@@ -732,12 +679,9 @@ class similarity_run {
     std::vector<matrix> matrices;
     int x = -1, y = -1;  // of the rows and of the shared columns
     std::vector<int> own_of;
-    struct rest_of_group {
-        double cosine, norm, grad;
-    };
     std::int64_t group = 0;  // rows in a group; 0: there are no groups
-    std::vector<double> group_sums, group_grads;
-    std::vector<rest_of_group> others;
+    std::vector<double> group_sums;
+    std::vector<rest_of_group> rests;
     std::int64_t own_columns = 0, columns, pitch, chunk;
     buffer scores, workspace;
     std::vector<double> slopes, radial, column_sums, column_log_sum_exp, column_weight, firsts, terms;

@@ -109,6 +109,21 @@ struct matrix_product {
     std::ptrdiff_t c_row;
 };
 
+// Vectors that belong together: their directions and norms, and the sum of them all with its own.
+template <class C>
+struct vector_group {
+    std::int64_t members, dimensions;
+    const C* unit;
+    const double *norm, *total;
+    const C* total_unit;
+    double total_norm;
+};
+// A member of a group and the sum of the others: their cosine, the norm of the sum, the derivative of the
+// loss in the cosine, and what the gradient in the member's direction has along it.
+struct rest_of_group {
+    double cosine, norm, slope, radial;
+};
+
 template <class C>
 struct similarity_kernels {
     std::int64_t product_workspace;  // numbers, for each of the shares that run at a time
@@ -130,6 +145,11 @@ struct similarity_kernels {
                           double* slopes, double* radial);
     void (*add_exponentials)(const score_chunk<C>&, double* largest, double* total, std::int64_t begin,
                              std::int64_t end);
+    double (*sum_group)(const C* unit, const double* norm, std::int64_t members, std::int64_t dimensions,
+                        double* total, C* total_unit);
+    rest_of_group (*rest_of)(const vector_group<C>&, std::int64_t member);
+    void (*push_back_group)(const vector_group<C>&, rest_of_group*, const C* total_grad, double factor,
+                            double* common, C* grad);
 };
 struct similarity_table {
     similarity_kernels<float> in_float;

@@ -29,12 +29,20 @@ FUSEDLOSS_BEGIN
 
 constexpr double least_norm = 1e-12;
 
+// Sums over positions have one lane for each of this many neighbours, joined in the same order on every
+// machine.
+constexpr int sum_lanes = int(row_unit);
+FUSEDLOSS_INLINE double joined(double* lane) {
+    for (int n = sum_lanes / 2; n > 0; n /= 2)
+        for (int l = 0; l < n; ++l) lane[l] += lane[l + n];
+    return lane[0];
+}
+
 // |x|, without the overflow and underflow of its square.
 template <class C>
 FUSEDLOSS_SHARED double norm_of(const C* x, std::int64_t n) {
     const auto squares = [&](double factor) {
-        sum s{0.0, 0.0};
-        constexpr int lanes = int(row_unit);
+        constexpr int lanes = sum_lanes;
         double lane[lanes] = {};
         std::int64_t i = 0;
         for (; i + lanes <= n; i += lanes)
@@ -46,8 +54,7 @@ FUSEDLOSS_SHARED double norm_of(const C* x, std::int64_t n) {
             const double v = double(x[i]) * factor;
             lane[i % lanes] += v * v;
         }
-        for (double v : lane) add_to(s, v);
-        return rounded(s);
+        return joined(lane);
     };
     const double plain = squares(1.0);
     if (plain > 1e-200 && plain < 1e200) return __builtin_sqrt(plain);
@@ -83,14 +90,21 @@ inline void fetch_vectors(const class_array& a, std::int64_t each, std::int64_t 
 // Sums over the dimensions of two vectors, of doubles, in an order that depends on their length alone.
 template <class C>
 FUSEDLOSS_SHARED double dot(const C* a, const C* b, std::int64_t n) {
-    constexpr int lanes = int(row_unit);
-    double lane[lanes] = {}, s = 0.0;
+    constexpr int lanes = sum_lanes;
+    double lane[lanes] = {};
     std::int64_t i = 0;
     for (; i + lanes <= n; i += lanes)
         for (int l = 0; l < lanes; ++l) lane[l] += double(a[i + l]) * double(b[i + l]);
     for (; i < n; ++i) lane[i % lanes] += double(a[i]) * double(b[i]);
-    for (double v : lane) s += v;
-    return s;
+    return joined(lane);
+}
+
+// Whether any of n numbers is not zero.
+template <class C>
+inline bool any_number(const C* x, std::int64_t n) {
+    int any = 0;
+    for (std::int64_t d = 0; d < n; ++d) any |= int(x[d] != C(0));
+    return any != 0;
 }
 
 // The gradient with respect to vectors [begin, end), from that with respect to what fetch_vectors made of
@@ -102,9 +116,7 @@ inline void return_gradients(const class_array& out, std::int64_t each, std::int
     constexpr std::int64_t most = chunk_bytes / sizeof(C);
     for (std::int64_t v = begin; v < end; ++v) {
         C* const g = grad + v * dimensions;
-        bool any = false;
-        for (std::int64_t d = 0; d < dimensions; ++d) any = any || g[d] != C(0);
-        if (norms && any) {
+        if (norms && any_number(g, dimensions)) {
             const C* const u = vectors + v * dimensions;
             const double along = dot(g, u, dimensions), norm = norms[v];
             // A vector without a direction has no gradient; one that is not a number spoils it.
@@ -137,20 +149,19 @@ inline void add_columns(const score_chunk<C>& s, double* total, std::int64_t beg
 }
 template <class C>
 inline double add_row(const C* x, std::int64_t n) {
-    constexpr int lanes = int(row_unit);
-    double lane[lanes] = {}, s = 0.0;
+    constexpr int lanes = sum_lanes;
+    double lane[lanes] = {};
     std::int64_t i = 0;
     for (; i + lanes <= n; i += lanes)
         for (int l = 0; l < lanes; ++l) lane[l] += double(x[i + l]);
     for (; i < n; ++i) lane[i % lanes] += double(x[i]);
-    for (double v : lane) s += v;
-    return s;
+    return joined(lane);
 }
 
 // g += factor * x: what a distance adds to the product.
-template <class C>
-inline void add_multiple(C* g, const C* x, double factor, std::int64_t n) {
-    for (std::int64_t d = 0; d < n; ++d) g[d] = C(double(g[d]) + factor * double(x[d]));
+template <class G, class C>
+inline void add_multiple(G* g, const C* x, double factor, std::int64_t n) {
+    for (std::int64_t d = 0; d < n; ++d) g[d] = G(double(g[d]) + factor * double(x[d]));
 }
 
 // The scores of the labels with their margins, and the slopes that their gradients are multiplied by. Of rows
@@ -208,6 +219,78 @@ inline void add_exponentials(const score_chunk<C>& s, double* largest, double* t
         }
     }
 }
+
+// ---- groups of vectors ----------------------------------------------------------------------------------
+
+// The sum of a group's vectors and its direction; returns its norm.
+template <class C>
+inline double sum_group(const C* unit, const double* norm, std::int64_t members, std::int64_t n,
+                        double* total, C* total_unit) {
+    for (std::int64_t d = 0; d < n; ++d) total[d] = norm[0] * double(unit[d]);
+    for (std::int64_t i = 1; i < members; ++i) add_multiple(total, unit + i * n, norm[i], n);
+    const double length = __builtin_sqrt(dot(total, total, n)),
+                 divisor = length < least_norm ? least_norm : length;
+    for (std::int64_t d = 0; d < n; ++d) total_unit[d] = C(total[d] / divisor);
+    return length;
+}
+
+template <class C>
+inline rest_of_group rest_of(const vector_group<C>& g, std::int64_t member) {
+    constexpr int lanes = sum_lanes;
+    const std::int64_t n = g.dimensions;
+    const C* const unit = g.unit + member * n;
+    const double norm = g.norm[member];
+    double square[lanes] = {}, product[lanes] = {};
+    const auto add = [&](std::int64_t d, int l) {
+        const double u = double(unit[d]), rest = g.total[d] - norm * u;
+        square[l] += rest * rest;
+        product[l] += rest * u;
+    };
+    std::int64_t d = 0;
+    for (; d + lanes <= n; d += lanes)
+        for (int l = 0; l < lanes; ++l) add(d + l, l);
+    for (; d < n; ++d) add(d, int(d % lanes));
+    const double length = __builtin_sqrt(joined(square));
+    return {length < least_norm ? 0.0 : joined(product) / length, length, 0.0, 0.0};
+}
+
+// The gradients with respect to the members of a group: `grad` comes with what the scores of the other
+// columns pull their directions by, and `total_grad` is the gradient with respect to the direction of the
+// sum. `common` is scratch for what all members share.
+template <class C>
+inline void push_back_group(const vector_group<C>& g, rest_of_group* rests, const C* total_grad,
+                            double factor, double* common, C* grad) {
+    const std::int64_t n = g.dimensions;
+    const double along = dot(total_grad, g.total_unit, n);
+    const double inverse = g.total_norm < least_norm ? 0.0 : 1.0 / g.total_norm;
+    for (std::int64_t d = 0; d < n; ++d)
+        common[d] = (double(total_grad[d]) - along * double(g.total_unit[d])) * inverse;
+    // With r the sum of the others, cos(u, r) changes by pull r' (u - lean r) and by pull u' r.
+    const auto pull_of = [](const rest_of_group& r) { return r.norm < least_norm ? 0.0 : r.slope / r.norm; };
+    const auto lean_of = [](const rest_of_group& r) { return r.norm < least_norm ? 0.0 : r.cosine / r.norm; };
+    for (std::int64_t i = 0; i < g.members; ++i) {
+        const C* const unit = g.unit + i * n;
+        const double pull = pull_of(rests[i]), lean = lean_of(rests[i]), norm = g.norm[i];
+        if (pull == 0.0) continue;
+        for (std::int64_t d = 0; d < n; ++d) {
+            const double u = double(unit[d]);
+            common[d] += pull * (u - lean * (g.total[d] - norm * u));
+        }
+    }
+    for (std::int64_t i = 0; i < g.members; ++i) {
+        const C* const unit = g.unit + i * n;
+        C* const own = grad + i * n;
+        const double pull = pull_of(rests[i]), lean = lean_of(rests[i]), norm = g.norm[i];
+        const double radial = rests[i].radial = dot(own, unit, n) + rests[i].slope * rests[i].cosine;
+        const double shrink = norm < least_norm ? 0.0 : 1.0 / norm;
+        for (std::int64_t d = 0; d < n; ++d) {
+            const double u = double(unit[d]), rest = g.total[d] - norm * u;
+            const double turned = double(own[d]) + pull * rest - radial * u;
+            own[d] = C(factor * (turned * shrink + (common[d] - pull * (u - lean * rest))));
+        }
+    }
+}
+
 template <class C, pairing How>
 inline void run_product(const matrix_product<C>& p, int share, int shares, C* workspace) {
     gemm_share<C, How>(share, shares, p.m, p.n, p.k, p.alpha, {p.a, p.a_row, p.a_column},
@@ -225,9 +308,12 @@ constexpr similarity_kernels<C> make_similarity_kernels() {
             add_columns<C>,
             add_row<C>,
             dot<C>,
-            add_multiple<C>,
+            add_multiple<C, C>,
             apply_margins<C>,
-            add_exponentials<C>};
+            add_exponentials<C>,
+            sum_group<C>,
+            rest_of<C>,
+            push_back_group<C>};
 }
 
 FUSEDLOSS_END
