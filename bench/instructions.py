@@ -59,7 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--all", action="store_true", help="every loss")
     chosen = parser.parse_args(arguments)
     stated = [*report.GOALS, *report.ROW_GOALS, *report.BOX_GOALS]
-    names = sorted(fl.Loss.registry) if chosen.all else chosen.losses or stated
+    kernels = [loss.name for loss in fl.losses() if loss.family != "composition"]
+    names = kernels if chosen.all else chosen.losses or stated
     levels = [level for level, supported in fl.show_config()["isa_levels"].items() if supported]
     stepper = Stepper()
     body = [[name, *(f"{per_16_elements(name, level, stepper):.1f}" for level in levels)] for name in names]

@@ -23,7 +23,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 def losses_table() -> str:
     """Per topic, one row per loss: name, formula, what it has, other names."""
-    by_topic: dict[str, list[fl.Loss[Any] | fl.Composition[Any]]] = {}
+    by_topic: dict[str, list[fl.Loss[Any]]] = {}
     for loss in fl.losses():
         by_topic.setdefault(loss.__module__, []).append(loss)
     parts = []
@@ -38,7 +38,7 @@ def losses_table() -> str:
     return "\n".join(parts).rstrip()
 
 
-def _loss_row(loss: fl.Loss[Any] | fl.Composition[Any]) -> str:
+def _loss_row(loss: fl.Loss[Any]) -> str:
     formula = loss.formula.replace("``", "`").replace("|", "\\|")
     gradients = ", ".join(loss.differentiable)
     aliases = ", ".join(loss.aliases).replace("|", "\\|")

@@ -7,8 +7,6 @@ runs.
 from . import _core
 from ._activation import Activation as Activation
 from ._activation import activations as activations
-from ._composition import Composition as Composition
-from ._composition import losses as losses
 from ._config import apply_environment as _apply_environment
 from ._config import get_isa as get_isa
 from ._config import get_num_threads as get_num_threads
@@ -17,6 +15,7 @@ from ._config import set_isa as set_isa
 from ._config import set_num_threads as set_num_threads
 from ._config import show_config as show_config
 from ._loss import Loss as Loss
+from ._loss import losses as losses
 from ._mask_metrics import mask_dice as mask_dice
 from ._mask_metrics import mask_iou as mask_iou
 from ._metrics import Metric as Metric

@@ -25,7 +25,10 @@ _PULL_BACK: dict[str, Kernel] = {
 
 # The softmax is the gradient of its normaliser, and computed fastest as that; its logarithm can stand in for it (the
 # last option).
-_AS_GRADIENT: dict[tuple[str, tuple[float, ...]], bool] = {("softmax", (1.0, 0.0)): False, ("softmax", (1.0, 1.0)): True}
+_AS_GRADIENT: dict[tuple[str, tuple[float, ...]], bool] = {
+    ("softmax", (1.0, 0.0)): False,
+    ("softmax", (1.0, 1.0)): True,
+}
 
 _AXIS = """\
 axis : int, optional

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from . import _core
-from ._composition import Given, Gradients, Plan
-from ._config import thread_count
+from ._composition import Asked, Given, Gradients, Plan, Shape, Source
 from ._loss import Array, Loss
 
 # What is to be computed: from matrices in double precision and a product of matrices, the value and a gradient each.
@@ -27,61 +25,56 @@ def matrix(array: Given) -> Given:
     return array
 
 
-def gradient_type(array: Given) -> Any:
-    """The dtype of the gradient in an array."""
-    return np.float64 if array.array.dtype.kind in "biu" else array.array.dtype
+class OfABatch:
+    """A plan of one number for a whole batch."""
+
+    shape = ()
 
 
-def pull(array: Given, grad: Array, into: Gradients) -> None:
-    """Add a gradient in double precision, in the dtype it is given back in."""
-    array.pull(grad.astype(gradient_type(array), copy=False), into)
-
-
-def products(threads: int | None) -> Product:
+def products(threads: int) -> Product:
     """Products of matrices in double precision, by so many threads."""
-    count = thread_count(threads)
 
     def product(a: Array, b: Array) -> Array:
         out = np.empty((a.shape[0], b.shape[1]))
-        _core.gemm(a, b, out, 1.0, False, count)
+        _core.gemm(a, b, out, 1.0, False, threads)
         return out
 
     return product
 
 
 @dataclass(frozen=True)
-class Later:
+class Later(OfABatch):
     """A plan that depends on the shapes of its arrays: made when it is run."""
 
     make: Callable[[], Plan]
 
-    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
-        return self.make().run(wrt, threads)
+    def run(self, asked: Asked) -> tuple[float, Gradients]:
+        return self.make().run(asked)
 
 
 @dataclass(frozen=True)
-class Columns:
+class Columns(OfABatch):
     """A formula of the columns of one or two matrices of the same shape."""
 
     formula: Formula
     arrays: tuple[Given, ...]
 
-    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
+    def run(self, asked: Asked) -> tuple[float, Gradients]:
         first = matrix(self.arrays[0]).array.shape
         for x in self.arrays[1:]:
             if x.array.shape != first:
                 raise ValueError(f"{x.name} has shape {x.array.shape}, expected {first}")
         wide = [np.ascontiguousarray(x.array, np.float64) for x in self.arrays]
-        value, grads = self.formula(products(threads), *wide)
+        value, grads = self.formula(products(asked.threads), *wide)
         into: Gradients = {}
         for x, grad in zip(self.arrays, grads, strict=True):
-            if x.names & wrt:
-                pull(x, grad, into)
+            if x.names & asked.wrt:
+                x.pull(asked.factor * grad, asked, into)
         return value, into
 
 
 @dataclass(frozen=True)
-class ScorePairs:
+class ScorePairs(OfABatch):
     """The weighted mean of ``softplus(negative - positive)`` over all pairs."""
 
     positive: Given
@@ -91,58 +84,21 @@ class ScorePairs:
 
     UNIT = 16  # the kernel takes so many negatives at a time
 
-    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
+    def run(self, asked: Asked) -> tuple[float, Gradients]:
         n = self.negative.array.size
         padded = np.zeros((2, -(-n // self.UNIT) * self.UNIT))
         padded[0, :n], padded[1, :n] = self.negative.array.ravel(), self.negative_weight
         total = math.fsum(self.positive_weight) * math.fsum(self.negative_weight)
         if total == 0.0:
-            grads = {(x.name, 0): np.zeros_like(x.array) for x in (self.positive, self.negative) if x.names & wrt}
-            return math.nan, grads
-        wanted = bool((self.positive.names | self.negative.names) & wrt)
+            return math.nan, {}
+        wanted = bool((self.positive.names | self.negative.names) & asked.wrt)
         scores = self.positive.array.ravel().astype(np.float64)
-        value, *slopes = _core.score_pairs(
-            scores, self.positive_weight, padded[0], padded[1], wanted, thread_count(threads)
-        )
+        value, *slopes = _core.score_pairs(scores, self.positive_weight, padded[0], padded[1], wanted, asked.threads)
         into: Gradients = {}
         for x, slope in zip((self.positive, self.negative), slopes, strict=True):
-            if x.names & wrt:
-                pull(x, (slope[: x.array.size] / total).reshape(x.array.shape), into)
+            if x.names & asked.wrt:
+                x.pull((slope[: x.array.size] * (asked.factor / total)).reshape(x.shape), asked, into)
         return value / total, into
-
-
-class Scores(Protocol):
-    """One number per pair, and what a gradient in them means for the arguments."""
-
-    @property
-    def value(self) -> Array:
-        """The scores."""
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The arguments they are made of."""
-
-    def pull(self, grad: Array, wrt: frozenset[str], into: Gradients) -> None:
-        """Add what the gradient in the scores means for the arguments named by `wrt`."""
-
-
-@dataclass(frozen=True)
-class GivenScores:
-    """Scores as they were given."""
-
-    own: Given
-
-    @property
-    def value(self) -> Array:
-        array: Array = self.own.array
-        return array
-
-    @property
-    def names(self) -> frozenset[str]:
-        return self.own.names
-
-    def pull(self, grad: Array, wrt: frozenset[str], into: Gradients) -> None:
-        pull(self.own, grad, into)
 
 
 @dataclass(frozen=True)
@@ -164,7 +120,10 @@ class Cosines:
         return x1, x2
 
     @property
-    def value(self) -> Array:
+    def shape(self) -> Shape:
+        return self.x1.shape[:1]
+
+    def value(self, asked: Asked) -> Array:
         shape = matrix(self.x1).array.shape
         if matrix(self.x2).array.shape != shape:
             raise ValueError(f"{self.x2.name} has shape {self.x2.array.shape}, expected {shape}")
@@ -172,22 +131,22 @@ class Cosines:
             raise ValueError(f"{self.x1.name} has shape {shape}, vectors without any components")
         scores = np.empty(shape[0])
         for rows in self._blocks():
-            scores[rows] = self.cosine(*self._wide(rows))
+            scores[rows] = self.cosine(*self._wide(rows), n_threads=asked.threads or None)
         return scores
 
     @property
     def names(self) -> frozenset[str]:
         return self.x1.names | self.x2.names
 
-    def pull(self, grad: Array, wrt: frozenset[str], into: Gradients) -> None:
-        totals = [np.empty(x.array.shape, gradient_type(x)) for x in (self.x1, self.x2)]
+    def pull(self, grad: Array, asked: Asked, into: Gradients) -> None:
+        totals = [np.empty(x.shape, np.promote_types(x.dtype, np.float32)) for x in (self.x1, self.x2)]
         for rows in self._blocks():
-            grads = self.returned(*self.cosine.backward(grad[rows], *self._wide(rows)))
+            grads = self.returned(*self.cosine.backward(grad[rows], *self._wide(rows), n_threads=asked.threads or None))
             for total, part in zip(totals, grads, strict=True):
                 total[rows] = part
         for x, total in zip((self.x1, self.x2), totals, strict=True):
-            if x.names & wrt:
-                x.pull(total, into)
+            if x.names & asked.wrt:
+                x.pull(total, asked, into)
 
     def _blocks(self) -> Iterator[slice]:
         return (slice(k, k + self.BLOCK) for k in range(0, len(self.x1.array), self.BLOCK))
@@ -216,67 +175,72 @@ class TurnedCosines(Cosines):
 class Magnitudes:
     """Scores without their signs, times a number."""
 
-    own: Scores
+    own: Source
     factor: float
-
-    @functools.cached_property
-    def _signed(self) -> Array:
-        return self.own.value
+    _kept: list[Array] = field(default_factory=list, repr=False)
 
     @property
-    def value(self) -> Array:
-        return self.factor * np.abs(self._signed)
+    def shape(self) -> Shape:
+        return self.own.shape
+
+    def value(self, asked: Asked) -> Array:
+        return self.factor * np.abs(self._signed(asked))
 
     @property
     def names(self) -> frozenset[str]:
         return self.own.names
 
-    def pull(self, grad: Array, wrt: frozenset[str], into: Gradients) -> None:
-        self.own.pull(self.factor * np.sign(self._signed) * grad, wrt, into)
+    def pull(self, grad: Array, asked: Asked, into: Gradients) -> None:
+        self.own.pull(self.factor * np.sign(self._signed(asked)) * grad, asked, into)
+
+    def _signed(self, asked: Asked) -> Array:
+        if not self._kept:
+            self._kept.append(self.own.value(asked))
+        return self._kept[0]
 
 
 @dataclass(frozen=True)
-class Ordered:
+class Ordered(OfABatch):
     """``log(1 + sum(exp(scale * (s_i - s_j))))`` over all pairs of scores whose targets are in the other order."""
 
-    scores: Scores
+    scores: Source
     target: Given
     scale: float
 
-    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
-        scores, target = self.scores.value, self.target.array
+    def run(self, asked: Asked) -> tuple[float, Gradients]:
+        scores, target = self.scores.value(asked), self.target.array
         if target.shape != scores.shape:
             raise ValueError(f"{self.target.name} has shape {target.shape}, expected {scores.shape}")
-        wanted = bool(self.scores.names & wrt)
+        wanted = bool(self.scores.names & asked.wrt)
         flat, order = (np.asarray(x, np.float64).ravel() for x in (scores, target))
         value, grad = _core.ordered_scores(flat, order, self.scale, wanted)
         into: Gradients = {}
         if wanted:
-            self.scores.pull(grad.reshape(scores.shape), wrt, into)
+            self.scores.pull(asked.factor * grad.reshape(scores.shape), asked, into)
         return value, into
 
 
 @dataclass(frozen=True)
-class LogMeanExp:
+class LogMeanExp(OfABatch):
     """A number times the log of a mean over all ordered pairs of rows; a loss gives each row the log of its sum."""
 
     loss: Loss[Any]
     array: Given
     scale: float
 
-    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
+    def run(self, asked: Asked) -> tuple[float, Gradients]:
         n = len(matrix(self.array).array)
         if n < 2:
             raise ValueError(f"{self.array.name} has shape {self.array.array.shape}, expected two vectors at least")
         wide = self.array.array.astype(np.float64, copy=False)
-        rows = np.asarray(self.loss(wide, n_threads=threads, reduction="none"))
+        rows = np.asarray(self.loss(wide, **asked.options("none", None)))
         shares = np.exp(rows - rows.max())
         total = math.fsum(shares)
         into: Gradients = {}
-        if self.array.names & wrt:
-            cotangent = self.scale * shares / total
-            grad = self.loss.backward(cotangent, wide, n_threads=threads, reduction="none")
-            pull(self.array, np.asarray(grad), into)
+        if self.array.names & asked.wrt:
+            cotangent = asked.factor * self.scale * shares / total
+            grad = self.loss.backward(cotangent, wide, **asked.options("none", None))
+            self.array.pull(np.asarray(grad), asked, into)
         return self.scale * (float(rows.max()) + math.log(total) - math.log(n * (n - 1.0))), into
 
 

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, NoReturn, ParamSpec, Protocol, TypeAlias
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 import numpy as np
 
-from ._documented import Documented, search
-from ._loss import Array, Loss, Result
+from ._core_kernels import Kernel
+from ._loss import _GRAD, _REDUCTIONS, _VALUE, Array, Family, Loss, Result, _Enlist
 from ._validation import as_input, is_bfloat16
-from .activation import l2_normalize
 
-P = ParamSpec("P")
-
-_COMMON = """\
+_EACH = """
+    Each array is reduced by itself, and the results are added; "none" adds them element by element,
+    which needs arrays of one shape."""
+_PER_SAMPLE = """ "sum_per_sample" sums over each sample and
+    averages over the first axis."""
+_SCORES = """\
+real : array_like
+    Scores that the discriminator gives real samples, any shape.
+fake : array_like
+    Scores that the discriminator gives generated samples, any shape.
+"""
+_COMMON_OF_A_BATCH = """\
 Returns
 -------
 float
-    The loss, accumulated in double precision.
+    The loss, accumulated in double precision: one number of the whole batch, which has neither
+    another reduction than "mean" nor weights of samples.
 
 Raises
 ------
@@ -30,9 +38,41 @@ ValueError
 TypeError
     If an argument is not a real array on the CPU."""
 
+_SUMS = Family("composition", "elements", "an element", "the arrays", how=_EACH, arrays=_SCORES)
+_DIFFERENCES = _SUMS._replace(how=_EACH + _PER_SAMPLE, reductions=("none", "mean", "sum_per_sample", "sum"))
+_BY_SAMPLE = Family("composition", "samples", "a sample", "the first axis of `{}`")
+_OF_A_BATCH = Family("composition", "", "", "", text=_COMMON_OF_A_BATCH, reductions=("mean",))
+
+composition = _Enlist(_SUMS)
+composition_of_differences = _Enlist(_DIFFERENCES)
+composition_by_sample = _Enlist(_BY_SAMPLE)
+composition_of_a_batch = _Enlist(_OF_A_BATCH)
+
 # An array of the composition: the name of its argument, and which of a list of arrays it is.
 Key: TypeAlias = tuple[str, int]
 Gradients: TypeAlias = dict[Key, Array]
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a call asks of its plans: the value, the gradients in some arguments, and how both are reduced."""
+
+    want: int
+    wrt: frozenset[str]
+    threads: int = 0
+    reduction: str = "mean"
+    weight: Any = None
+    cotangent: Any = None
+
+    @property
+    def factor(self) -> float:
+        """What multiplies the gradients of a reduced loss."""
+        return 1.0 if self.cotangent is None else float(self.cotangent)
+
+    def options(self, reduction: str, weight: Any) -> dict[str, Any]:
+        """What a loss that runs for this call is told."""
+        return {"n_threads": self.threads or None, "reduction": reduction, "sample_weight": weight}
 
 
 @dataclass(frozen=True)
@@ -40,99 +80,66 @@ class Given:
     """An array as it was given."""
 
     name: str
-    array: Any
+    array: Array
     index: int = 0
-
-    @property
-    def value(self) -> Any:
-        return self.array
+    constant: bool = False  # has no gradient
 
     @property
     def names(self) -> frozenset[str]:
         return frozenset((self.name,))
 
-    def pull(self, grad: Array, into: Gradients) -> None:
-        """Add what the gradient in the value means for the arguments."""
-        key = self.name, self.index
+    @property
+    def shape(self) -> Shape:
+        return tuple(self.array.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """That of its gradient."""
+        dtype = self.array.dtype
+        return np.dtype(np.float64) if dtype.kind in "biu" else dtype.newbyteorder("=")
+
+    def value(self, asked: Asked) -> Array:
+        """The array in the precision of the arithmetic: results of halves are rounded once, in the end."""
+        if self.array.dtype.kind in "biu":
+            return self.array
+        return self.array.astype(np.promote_types(self.dtype, np.float32), copy=False)
+
+    def pull(self, grad: Array, asked: Asked, into: Gradients) -> None:
+        add({(self.name, self.index): grad}, into)
+
+
+def add(grads: Gradients, into: Gradients) -> None:
+    """Add gradients to those that are there."""
+    for key, grad in grads.items():
         into[key] = into[key] + grad if key in into else grad
 
 
-@dataclass(frozen=True)
-class Relative:
-    """An array less the mean of another one."""
-
-    own: Given
-    other: Given
-
-    @property
-    def value(self) -> Any:
-        return self.own.array.astype(_arithmetic(self.own.array)) - _mean(self.other.array)
+class Source(Protocol):
+    """What a part takes for an array: one that was given, or what is made of some."""
 
     @property
     def names(self) -> frozenset[str]:
-        return self.own.names | self.other.names
-
-    def pull(self, grad: Array, into: Gradients) -> None:
-        self.own.pull(grad.astype(_float_of(self.own.array)), into)
-        each = -float(np.sum(grad, dtype=np.float64)) / max(self.other.array.size, 1)
-        self.other.pull(np.full(self.other.array.shape, each, _float_of(self.other.array)), into)
-
-
-def _scaled(grad: Array, factor: float) -> Array:
-    if factor == 1.0:
-        return grad
-    wide = grad.astype(_arithmetic(grad), copy=False)
-    return (wide * factor).astype(grad.dtype, copy=False)
-
-
-def _mean(array: Array) -> float:
-    return float(np.sum(array, dtype=np.float64)) / array.size if array.size else math.nan
-
-
-@dataclass(frozen=True)
-class Norms:
-    """Euclidean norms of the samples along the first axis of an array, none of them smaller than `floor`."""
-
-    own: Given
-    floor: float
-
-    @functools.cached_property
-    def _rows(self) -> Array:
-        array: Array = self.own.array
-        return array.astype(_arithmetic(array), copy=False).reshape(len(array) if array.ndim else 1, -1)
-
-    @functools.cached_property
-    def _directions(self) -> Array:
-        return l2_normalize(self._rows)
-
-    @functools.cached_property
-    def value(self) -> Array:
-        lengths: Array = np.einsum("nd,nd->n", self._rows, self._directions, dtype=np.float64)
-        return np.asarray(np.maximum(lengths, self.floor))
+        """Those of the arguments it is made of."""
 
     @property
-    def names(self) -> frozenset[str]:
-        return self.own.names
+    def shape(self) -> Shape: ...
 
-    def pull(self, grad: Array, into: Gradients) -> None:
-        rows = np.multiply(self._directions, grad[:, None], dtype=np.float64)
-        self.own.pull(rows.reshape(self.own.array.shape).astype(_float_of(self.own.array)), into)
+    def value(self, asked: Asked) -> Array:
+        """The numbers."""
 
-
-def _float_of(array: Array) -> Any:
-    """The dtype of gradients."""
-    return np.float64 if array.dtype.kind in "biu" else array.dtype
-
-
-def _arithmetic(array: Array) -> Any:
-    return np.promote_types(_float_of(array), np.float32)
+    def pull(self, grad: Array, asked: Asked, into: Gradients) -> None:
+        """Add what the gradient in the value means for the arguments."""
 
 
 class Plan(Protocol):
-    """What the body of a composition returns: how to get its value and gradients."""
+    """Part of what the body of a composition returns: how to get its value and gradients."""
 
-    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
-        """The value and the gradients in the arguments named by `wrt`."""
+    @property
+    def shape(self) -> Shape:
+        """Of the value that is not reduced."""
+
+    def run(self, asked: Asked) -> tuple[Any, Gradients]:
+        """The value and the gradients that are wanted."""
 
 
 @dataclass(frozen=True)
@@ -140,267 +147,280 @@ class Part:
     """A number times a loss of arrays or numbers, in the order of its arguments."""
 
     loss: Loss[Any]
-    arrays: tuple[Given | Relative | Norms | float, ...]
+    arrays: tuple[Source | float, ...]
     scale: float = 1.0
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
-        values = [x if isinstance(x, float) else x.value for x in self.arrays]
+    @property
+    def shape(self) -> Shape:
+        return next(x.shape for x in self.arrays if not isinstance(x, float))
+
+    def run(self, asked: Asked) -> tuple[Any, Gradients]:
+        reduction, scale = asked.reduction, self.scale
+        if reduction == "sum_per_sample":
+            reduction, scale = "mean", scale * (np.prod(self.shape[1:], dtype=float) if self.shape else 1.0)
+        cotangent = None if asked.cotangent is None else np.asarray(asked.cotangent)
+        return self._run(asked, asked.options(reduction, asked.weight), scale, cotangent)
+
+    def _run(
+        self, asked: Asked, options: dict[str, Any], scale: float, cotangent: Array | None
+    ) -> tuple[Any, Gradients]:
         wanted = {
             name: x
             for name, x in zip(self.loss.inputs, self.arrays, strict=True)
-            if not isinstance(x, float) and x.names & wrt
+            if asked.want & _GRAD and not isinstance(x, float) and x.names & asked.wrt
         }
+        want = asked.want & _VALUE | (_GRAD if wanted else 0)
         into: Gradients = {}
-        value: Any
+        if not want:
+            return None, into
+        factor = scale if cotangent is None else scale * cotangent
         try:
-            if wanted:
-                value, grads = self.loss.value_and_grad(*values, wrt=tuple(wanted), n_threads=threads, **self.options)
-                for x, grad in zip(wanted.values(), grads if isinstance(grads, tuple) else (grads,), strict=True):
-                    x.pull(_scaled(grad, self.scale), into)
-            else:
-                value = self.loss(*values, n_threads=threads, **self.options)
+            value, grads, _, _ = self.loss._run(
+                self._values(asked), {**options, **self.options}, want, tuple(wanted), cotangent=factor
+            )
         except (TypeError, ValueError) as error:
             self._blame(error)
-        return self.scale * value, into
+        for x, grad in zip(wanted.values(), grads if isinstance(grads, tuple) else (grads,), strict=True):
+            x.pull(grad, asked, into)
+        return scale * value if want & _VALUE else None, into
+
+    def _values(self, asked: Asked) -> tuple[Any, ...]:
+        return tuple(x if isinstance(x, float) else x.value(asked) for x in self.arrays)
 
     def _blame(self, error: Exception) -> NoReturn:
         """Raise the error again in terms of the composition's argument, whose name it will be given."""
+        text = re.sub(r"^\w+: ", "", str(error))
         for name, x in zip(self.loss.inputs, self.arrays, strict=True):
-            text = str(error)
-            if isinstance(x, Given) and text.startswith(f"{self.loss.name}: {name} "):
-                raise type(error)(x.name + text[len(f"{self.loss.name}: {name}") :]) from None
-        raise error
+            if isinstance(x, Given) and text.startswith(f"{name} "):
+                raise type(error)(x.name + text[len(name) :]) from None
+        raise type(error)(text) from None
 
 
 @dataclass(frozen=True)
-class Constant:
-    """A number."""
+class SampleSums(Part):
+    """A number times the sums of a loss over each sample of its arrays, which lie along the first axis.
 
-    number: float
+    Columns of the samples that `columns`, if given, does not name are left out.
+    """
 
-    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
-        return self.number, {}
+    columns: Array | None = None
+
+    @property
+    def shape(self) -> Shape:
+        return super().shape[:1]
+
+    def run(self, asked: Asked) -> tuple[Any, Gradients]:
+        samples = self.shape
+        weight, divisor = self._weight(asked), samples_weighed(asked, samples)[1]
+        if self.columns is not None:
+            weight = self.columns if weight is None else weight * self.columns
+        cotangent = None if asked.cotangent is None else np.asarray(asked.cotangent)
+        if asked.reduction == "none":
+            if cotangent is not None and cotangent.ndim:
+                cotangent = self._along(spread("grad_output", cotangent, samples))
+            value, into = self._run(asked, asked.options("none", weight), self.scale, cotangent)
+            return None if value is None else by_sample(value, samples).sum(-1, dtype=np.float64), into
+        scale = self.scale if asked.reduction == "sum" else self.scale / divisor if divisor else 0.0
+        value, into = self._run(asked, asked.options("sum", weight), scale, cotangent)
+        return value if divisor or asked.reduction == "sum" else np.nan, into
+
+    def elements(self, asked: Asked) -> Any:
+        """What the sums are over, weighed, in double precision."""
+        terms = self.loss(*self._values(asked), **asked.options("none", self._weight(asked)))
+        return self.scale * np.asarray(terms, np.float64)
+
+    def _weight(self, asked: Asked) -> Array | None:
+        weight = samples_weighed(asked, self.shape)[0]
+        return None if weight is None else self._along(weight)
+
+    def _along(self, array: Array) -> Array:
+        """An array with a number for each sample, for all that a sample has."""
+        return array.reshape(*array.shape, *(1,) * (len(super().shape) - array.ndim))
 
 
-@dataclass(frozen=True)
-class Sum:
-    """Plans added up."""
+def samples_weighed(asked: Asked, samples: Shape) -> tuple[Array | None, float]:
+    """The weights of the samples, and what a mean over them divides by."""
+    if asked.weight is None:
+        return None, float(np.prod(samples))
+    weight = spread("sample_weight", asked.weight, samples)
+    return weight, float(np.sum(weight, dtype=np.float64))
 
-    plans: tuple[Plan, ...]
 
-    def run(self, wrt: frozenset[str], threads: int | None) -> tuple[float, Gradients]:
-        total, into = 0.0, dict[Key, Array]()
+def by_sample(array: Array, samples: Shape) -> Array:
+    """A row for each sample."""
+    return array.reshape(*samples, int(np.prod(array.shape[len(samples) :])))
+
+
+def spread(name: str, array: Array, shape: Shape) -> Array:
+    """The array, broadcast."""
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {shape}") from None
+
+
+class Composite(Kernel):
+    """Plans added up: the kernel that a call of a composition runs, with its arguments and without any options."""
+
+    __slots__ = ("arguments", "plans")
+
+    def __init__(self, arguments: tuple[Given | tuple[Given, ...], ...], names: tuple[str, ...], plans: Any) -> None:
+        self.arguments = arguments
+        self.plans: tuple[Plan, ...] = plans
+        constant = [isinstance(argument, Given) and argument.constant for argument in arguments]
+        super().__init__(
+            {
+                "index": 0,
+                "name": "composition",
+                "inputs": names,
+                "params": (),
+                "arrays": len(names),
+                "differentiable": sum(1 << k for k in range(len(names)) if not constant[k]),
+                "has_hessian": False,
+            }
+        )
+
+    array_options = ()
+
+    def run(
+        self,
+        index: int,
+        name: str,
+        inputs: tuple[Any, ...],
+        params: tuple[float, ...],
+        options: tuple[Any, ...],
+        sample_weight: Any,
+        cotangent: Any,
+        reduction: int,
+        want: int,
+        wrt: int,
+        out: Any,
+        threads: int,
+    ) -> tuple[Any, tuple[Any, ...], None, None]:
+        """As every kernel; nothing is written before all plans have run, so `out` may be an argument."""
+        chosen = [(k, self.inputs[k], self.arguments[k]) for k in range(len(self.inputs)) if wrt >> k & 1]
+        by_code = {code: reduction for reduction, code in _REDUCTIONS.items()}
+        asked = Asked(want, frozenset(n for _, n, _ in chosen), threads, by_code[reduction], None, cotangent)
+        try:
+            if sample_weight is not None:
+                asked = replace(asked, weight=as_array("sample_weight", sample_weight))
+            self._check(asked)
+            outs = _checked_outs([argument for *_, argument in chosen], out)
+            value, into = self._sum(asked)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from None
+        grads = tuple(_written(argument, to, into) for (*_, argument), to in zip(chosen, outs, strict=True))
+        if want & _VALUE:
+            value = np.asarray(value, self._value_dtype()) if asked.reduction == "none" else float(value)
+        return value, grads, None, None
+
+    def _check(self, asked: Asked) -> None:
+        if asked.reduction == "partial":
+            raise TypeError("is composed of other losses and cannot be summed in chunks")
+        shapes = {plan.shape: None for plan in self.plans} if asked.reduction == "none" else {}
+        if len(shapes) > 1:
+            raise ValueError(f"reduction 'none' needs arrays of one shape, got {' and '.join(map(str, shapes))}")
+        if asked.cotangent is not None and np.ndim(asked.cotangent) and asked.reduction != "none":
+            shape = np.shape(asked.cotangent)
+            raise ValueError(f"grad_output has shape {shape}, expected a scalar as the loss is reduced")
+
+    def _sum(self, asked: Asked) -> tuple[Any, Gradients]:
+        total, into = 0.0, Gradients()
         for plan in self.plans:
-            value, grads = plan.run(wrt, threads)
-            total += value
-            for (name, index), grad in grads.items():
-                Given(name, None, index).pull(grad, into)
+            value, grads = plan.run(asked)
+            total = total + value if asked.want & _VALUE else total
+            add(grads, into)
         return total, into
 
+    def _value_dtype(self) -> Any:
+        floats = [x.dtype for x in _flat(self.arguments) if x.array.dtype.kind not in "biu"]
+        return np.result_type(*floats) if floats else np.float64
 
-def given(name: str, value: Any) -> Given:
+
+def _flat(arguments: Any) -> list[Given]:
+    return [x for argument in arguments for x in several(argument)]
+
+
+def _checked_outs(arguments: list[Any], out: Any) -> tuple[Any, ...]:
+    """What the gradients are written into, for each argument an array, a tuple of arrays, or None."""
+    if len(arguments) == 1 and not (isinstance(out, tuple) and not isinstance(arguments[0], tuple)):
+        outs: tuple[Any, ...] = (out,)
+    else:
+        outs = _one_each(out, len(arguments))
+    pairs: list[tuple[Given, Any]] = []
+    for argument, to in zip(arguments, outs, strict=True):
+        pairs += (
+            zip(argument, _one_each(to, len(argument)), strict=True)
+            if isinstance(argument, tuple)
+            else [(argument, to)]
+        )
+    given = [to for like, to in pairs if to is not None and _checked_out(like, to)]
+    if any(np.may_share_memory(a, b) for k, a in enumerate(given) for b in given[:k]):
+        raise ValueError("out: two of the arrays overlap")
+    return outs
+
+
+def _one_each(out: Any, count: int) -> tuple[Any, ...]:
+    outs = (None,) * count if out is None else out if isinstance(out, tuple) else (out,)
+    if len(outs) != count:
+        raise ValueError(f"out has {len(outs)} arrays, expected {count}")
+    return outs
+
+
+def _checked_out(like: Given, out: Any) -> bool:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a numpy array, got {type(out).__name__}")
+    if out.shape != like.shape:
+        raise ValueError(f"out has shape {out.shape}, expected {like.shape}")
+    if out.dtype != like.dtype:
+        raise TypeError(f"out has dtype {out.dtype}, expected {like.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    return True
+
+
+def _written(argument: Any, out: Any, grads: Gradients) -> Any:
+    """The gradient in an argument, in its own dtype and where it is wanted."""
+    if isinstance(argument, tuple):
+        outs = _one_each(out, len(argument))
+        return tuple(_written(x, to, grads) for x, to in zip(argument, outs, strict=True))
+    grad = grads.get((argument.name, argument.index))
+    if out is None and grad is not None:
+        return grad.astype(argument.dtype, copy=False)
+    out = np.empty(argument.shape, argument.dtype) if out is None else out
+    out[...] = 0.0 if grad is None else grad
+    return out
+
+
+def composed(*plans: Plan, **arguments: Given | tuple[Given, ...]) -> Result:
+    """The sum of plans, and the arguments in order; annotated as what the public function gives its caller."""
+    return Composite(tuple(arguments.values()), tuple(arguments), plans), (), (), ()  # type: ignore[return-value]
+
+
+def given(name: str, value: Any, *, constant: bool = False) -> Given:
     """The one array of an argument."""
-    return Given(name, as_array(name, value))
+    return Given(name, as_array(name, value), constant=constant)
 
 
-def each_given(name: str, value: Any) -> tuple[Given, ...]:
+def each_given(name: str, value: Any) -> Given | tuple[Given, ...]:
     """The arrays of an argument that may be a list of them."""
-    several = value if isinstance(value, (list, tuple)) else (value,)
-    return tuple(Given(name, as_array(name, x), index) for index, x in enumerate(several))
+    if not isinstance(value, (list, tuple)):
+        return given(name, value)
+    return tuple(Given(name, as_array(name, x), index) for index, x in enumerate(value))
+
+
+def several(argument: Given | tuple[Given, ...]) -> tuple[Given, ...]:
+    """The arrays of an argument, whether it is a list or not."""
+    return argument if isinstance(argument, tuple) else (argument,)
 
 
 def as_array(name: str, value: Any) -> Array:
     """What the core takes, as an array."""
-    array = np.asarray(as_input("", name, value))
-    if array.dtype.kind not in "biuf" and not is_bfloat16(array.dtype):
+    try:
+        array = np.asarray(as_input("", name, value))
+    except TypeError as error:
+        raise TypeError(str(error).removeprefix(": ")) from None
+    if (array.dtype.kind not in "biuf" and not is_bfloat16(array.dtype)) or array.dtype == np.longdouble:
         raise TypeError(f"{name} has dtype {array.dtype}; expected a real floating, integer or bool array")
     return array
-
-
-def composed(*plans: Plan) -> Result:
-    """The sum of plans; annotated as what the public function gives its caller."""
-    return Sum(plans)  # type: ignore[return-value]
-
-
-class Composition(Documented[P]):
-    """A loss composed of other losses.
-
-    Calling it gives the value; `value_and_grad`, `grad` and `backward` take the same arguments.
-
-    Attributes
-    ----------
-    name : str
-        The public name, e.g. ``"gan_discriminator_loss"``.
-    family : str
-        ``"composition"``.
-    inputs : tuple of str
-        Names of the array arguments that have a gradient: all but the labels, which are called `target`.
-    params : dict
-        Names and defaults (or bound values) of the parameters.
-    differentiable : tuple of str
-        The same.
-    trains : tuple of str
-        Those of them whose gradient is given by default.
-    has_hessian : bool
-        False.
-    aliases : tuple of str
-        Other names of the same loss.
-    summary, formula, gradient, domain, source : str
-        From the documentation.
-    """
-
-    kind: ClassVar[str] = "loss"
-    registry: ClassVar[dict[str, Composition[Any]]] = {}
-    per_call: ClassVar[tuple[str, ...]] = ()
-    around: ClassVar[tuple[str, ...]] = ()
-    family = "composition"
-    has_hessian = False
-    hessian = ""
-
-    def __init__(self, function: Callable[P, Result], *, trains: Sequence[str], aliases: Sequence[str] = ()) -> None:
-        self.trains: tuple[str, ...] = tuple(trains)
-        super().__init__(function, aliases=aliases)
-
-    def _document(self, text: str) -> str:
-        return text.replace("{common}", _COMMON)
-
-    @functools.cached_property
-    def _probe(self) -> Any:
-        return self._function(*(0.0 for _ in self._arrays), **self._bound)
-
-    @property
-    def _arrays(self) -> tuple[str, ...]:
-        return tuple(p.name for p in self._signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return tuple(name for name in self._arrays if name != "target")
-
-    @property
-    def differentiable(self) -> tuple[str, ...]:
-        return self.inputs
-
-    @property
-    def params(self) -> dict[str, Any]:
-        return {name: value for name, value in super().params.items() if name not in ("reduction", "target")}
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> float:
-        return self._run(args, kwargs, frozenset())[0]
-
-    def value_and_grad(self, *args: Any, wrt: str | Sequence[str] | None = None, **kwargs: Any) -> tuple[float, Any]:
-        """The value and, in the same call, its gradients.
-
-        Parameters
-        ----------
-        *args, **kwargs
-            As for the loss itself; also ``n_threads``.
-        wrt : str or sequence of str, optional
-            Arguments to differentiate with respect to; by default those in `trains`.
-
-        Returns
-        -------
-        value : float
-        grad : ndarray or tuple
-            In the argument's shape and dtype (float64 for integers); a tuple in argument order if there are several
-            arguments. The gradient of an argument that is a list of arrays is a tuple of arrays.
-        """
-        names = self._names(wrt)
-        value, grads = self._run(args, kwargs, frozenset(names))
-        given = self._signature.bind(*args, **{k: v for k, v in kwargs.items() if k != "n_threads"}).arguments
-        each = tuple(self._collect(name, given[name], grads) for name in self.inputs if name in names)
-        return value, each if len(each) > 1 else each[0]
-
-    def grad(self, *args: Any, wrt: str | Sequence[str] | None = None, **kwargs: Any) -> Any:
-        """The gradients alone; arguments and result as for `value_and_grad`."""
-        return self.value_and_grad(*args, wrt=wrt, **kwargs)[1]
-
-    def backward(self, grad_output: float, *args: Any, wrt: str | Sequence[str] | None = None, **kwargs: Any) -> Any:
-        """The gradients of ``grad_output * loss``.
-
-        Parameters
-        ----------
-        grad_output : float
-            The cotangent.
-        *args, wrt, **kwargs
-            As for `value_and_grad`.
-
-        Returns
-        -------
-        ndarray or tuple
-        """
-        factor = as_array("grad_output", grad_output)
-        if factor.ndim:
-            raise ValueError(f"{self.name}: grad_output has shape {factor.shape}, expected a scalar")
-
-        def scaled(grads: Any) -> Any:
-            return tuple(map(scaled, grads)) if isinstance(grads, tuple) else _scaled(grads, float(factor))
-
-        return scaled(self.grad(*args, wrt=wrt, **kwargs))
-
-    def _names(self, wrt: str | Sequence[str] | None) -> tuple[str, ...]:
-        names = self.trains if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
-        for name in names:
-            if name not in self.inputs:
-                options = ", ".join(map(repr, self.inputs))
-                raise ValueError(f"{self.name}: wrt must be among {options}, got {name!r}")
-        if not names:
-            raise ValueError(f"{self.name}: wrt names no argument")
-        return names
-
-    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any], wrt: frozenset[str]) -> tuple[float, Gradients]:
-        options = {**self._bound, **kwargs}
-        threads = options.pop("n_threads", None)
-        try:
-            plan: Plan = self._function(*args, **options)
-            return plan.run(wrt, threads)
-        except (TypeError, ValueError) as error:
-            if str(error).startswith(self.name):
-                raise
-            raise type(error)(f"{self.name}: {str(error).removeprefix(': ')}") from None
-
-    def _collect(self, name: str, value: Any, grads: Gradients) -> Any:
-        several = value if isinstance(value, (list, tuple)) else (value,)
-        each = tuple(
-            grads[name, k] if (name, k) in grads else np.zeros_like(x, dtype=_float_of(np.asarray(x)))
-            for k, x in enumerate(several)
-        )
-        return each if isinstance(value, (list, tuple)) else each[0]
-
-
-def composition(
-    *, trains: Iterable[str], aliases: Iterable[str] = ()
-) -> Callable[[Callable[P, Result]], Composition[P]]:
-    """Makes a `Composition` of a function whose body returns its plan.
-
-    Parameters
-    ----------
-    trains : iterable of str
-        Arguments whose gradient is given by default.
-    aliases : iterable of str
-        Other names people search for.
-    """
-
-    def decorate(function: Callable[P, Result]) -> Composition[P]:
-        made = Composition(function, trains=tuple(trains), aliases=tuple(aliases))
-        Composition.registry[made.name] = made
-        return made
-
-    return decorate
-
-
-def losses(query: str | None = None) -> list[Loss[Any] | Composition[Any]]:
-    """Every loss, or those a search finds.
-
-    Parameters
-    ----------
-    query : str, optional
-        Case-insensitive text to look for in names and aliases, then in summaries and sources.
-
-    Returns
-    -------
-    list of Loss and Composition
-        Sorted by name; for a query, matches of a name or alias come first.
-    """
-    everything: list[Loss[Any] | Composition[Any]] = [*Loss.registry.values(), *Composition.registry.values()]
-    return search(everything, query)

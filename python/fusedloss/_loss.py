@@ -11,7 +11,7 @@ import numpy as np
 
 from ._config import thread_count
 from ._core_kernels import Call, Kernel, SoftmaxKernel
-from ._documented import Documented
+from ._documented import Documented, search
 from ._validation import as_input
 
 P = ParamSpec("P")
@@ -20,7 +20,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Result: TypeAlias = float | Array
 Grads: TypeAlias = Array | tuple[Array, ...]
 
-_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2, "batchmean": 3, "partial": 4}
+_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2, "batchmean": 3, "partial": 4, "sum_per_sample": 5}
 _VALUE, _GRAD, _HESS, _AUX, _FLOAT32_RESULTS = 1, 2, 4, 8, 32
 
 _COMMON = """\
@@ -28,7 +28,7 @@ sample_weight : array_like, optional
     Weights of the {terms}, broadcast to the shape of {shape}; must be finite and not negative. The
     mean divides by their sum. Weight 0 excludes {term}, whatever it holds; a bool array is a mask.
 reduction : {{{reductions}}}, default "{default}"
-    "mean" and "sum" give a float accumulated in double precision; "none" gives an array.
+    "mean" and "sum" give a float accumulated in double precision; "none" gives an array.{how}
 
 Returns
 -------
@@ -79,19 +79,29 @@ class Family(NamedTuple):
     terms: str
     term: str
     shape: str
-    before: str
-    after: str
+    before: str = ""
+    after: str = ""
+    how: str = ""
+    arrays: str = ""
+    text: str = _COMMON
+    reductions: tuple[str, ...] = ("none", "mean", "sum")
 
-    def common(self, parameters: Collection[str], **words: str) -> str:
-        """The paragraphs that stand for ``{common}`` in the documentation of a loss with these parameters."""
+    def documented(self, text: str, parameters: Collection[str], **words: str) -> str:
+        """The documentation of a loss with these parameters, with what stands for ``{arrays}`` and ``{common}``."""
         shape = self.shape.format(words["first"])
-        text = _COMMON.format(terms=self.terms, term=self.term, shape=shape, **words)
-        options = re.split(r"^(?=\w+ : )", self.before, flags=re.MULTILINE)
-        return "".join(o for o in options if o.partition(" ")[0] in parameters) + text + self.after
+        common = self.text.format(terms=self.terms, term=self.term, shape=shape, how=self.how, **words)
+        before = _of_these(self.before, parameters) + common + self.after
+        return text.replace("{arrays}\n", _of_these(self.arrays, parameters)).replace("{common}", before)
 
 
-_ELEMENTWISE = Family("elementwise", "elements", "an element", "`{}`", "", "")
-_ORDINAL = Family("ordinal", "elements", "an element", "`{}`", "", _INDEX_ERROR)
+def _of_these(paragraphs: str, parameters: Collection[str]) -> str:
+    """Of the paragraphs, one for each parameter, those that are wanted."""
+    each = re.split(r"^(?=\w+ : )", paragraphs, flags=re.MULTILINE)
+    return "".join(paragraph for paragraph in each if paragraph.partition(" ")[0] in parameters)
+
+
+_ELEMENTWISE = Family("elementwise", "elements", "an element", "`{}`")
+_ORDINAL = Family("ordinal", "elements", "an element", "`{}`", after=_INDEX_ERROR)
 _ROWS = Family("rows", "rows", "a row", "`{}` without its class axis", AXIS, _INDEX_ERROR)
 _OVERLAP = Family(
     "overlap", "values", "a value", "the values, by image and class or by image", _OVERLAP_OPTIONS, _INDEX_ERROR
@@ -108,17 +118,23 @@ labels : array_like, optional
 ignore_index : int, default -100
     Rows with this class index count for nothing.
 """
-_SIMILARITY = Family("similarity", "rows", "a row", "the rows of scores, one for each vector", _LAYERS, "")
-_PAIRS = Family("pairs", "rows", "a row", "`{}` without the axis of its vectors", VECTOR_AXIS, "")
+_SIMILARITY = Family("similarity", "rows", "a row", "the rows of scores, one for each vector", _LAYERS)
+_PAIRS = Family("pairs", "rows", "a row", "`{}` without the axis of its vectors", VECTOR_AXIS)
 
 
+_TWO_BOXES = """\
+boxes1 : array_like
+    Predicted boxes, four numbers along the last axis.
+boxes2 : array_like
+    True boxes, broadcast to the shape of `boxes1`.
+"""
 _FORMAT = """\
 format : {"xyxy", "cxcywh", "xywh"}, default "xyxy"
     What the four numbers of a box are: opposite corners, centre and size, or first corner and size.
 eps : float, default 1e-7
     Added to the areas (and squared lengths) that something is divided by; must not be negative.
 """
-_BOXES = Family("boxes", "pairs of boxes", "a pair", "`{}` without its last axis", _FORMAT, "")
+_BOXES = Family("boxes", "pairs of boxes", "a pair", "`{}` without its last axis", _FORMAT, arrays=_TWO_BOXES)
 
 
 class PartialSum(NamedTuple):
@@ -163,7 +179,7 @@ class Loss(Documented[P]):
         The public name, e.g. ``"huber_loss"``.
     family : str
         The driver that carries it: ``"elementwise"``, ``"rows"``, ``"boxes"``, ``"pairs"``, ``"overlap"`` or
-        ``"similarity"``.
+        ``"similarity"``; or ``"composition"`` of a loss that is composed of others.
     inputs : tuple of str
         Names of the array arguments.
     params : dict
@@ -192,13 +208,13 @@ class Loss(Documented[P]):
         family: Family,
         trains: Sequence[str],
         aliases: Sequence[str] = (),
-        reductions: Sequence[str] = ("none", "mean", "sum"),
+        reductions: Sequence[str] | None = None,
     ) -> None:
         self.family = family.name
         self._family = family
         self.trains: tuple[str, ...] = tuple(trains)
-        self._reductions = tuple(reductions)
-        self._default_reduction: str = (function.__kwdefaults__ or {})["reduction"]
+        self._reductions = tuple(reductions or family.reductions)
+        self._default_reduction: str = (function.__kwdefaults__ or {}).get("reduction", "mean")
         self._default_bits: dict[int, int] = {}  # by kernel
         super().__init__(function, aliases=aliases)
 
@@ -219,12 +235,9 @@ class Loss(Documented[P]):
 
     def _document(self, text: str) -> str:
         parameters = self._signature.parameters
-        first = next(iter(parameters))
         reductions = ", ".join(f'"{name}"' for name in self._reductions)
-        return text.replace(
-            "{common}",
-            self._family.common(parameters, first=first, reductions=reductions, default=self._default_reduction),
-        )
+        words = {"first": next(iter(parameters)), "reductions": reductions, "default": self._default_reduction}
+        return self._family.documented(text, parameters, **words)
 
     # ---- calling it ----------------------------------------------------------------------------
 
@@ -257,7 +270,8 @@ class Loss(Documented[P]):
         value : float or ndarray
         grad : ndarray or tuple of ndarray
             The gradient of the reduced value (of the sum, for reduction "none"), in the argument's dtype (float64
-            for integers); a tuple in argument order if there are several.
+            for integers); a tuple in argument order if there are several. That of an argument which is a list of
+            arrays is a tuple of arrays.
         aux : Aux
             With ``return_aux=True``: log-sum-exp, most probable class, and whether that is the target, per row.
         """
@@ -379,6 +393,8 @@ class Loss(Documented[P]):
                 inputs = tuple([as_input(name, n, x) for n, x in zip(kernel.inputs, inputs, strict=False)])
                 break
         if sample_weight is not None:
+            if "sample_weight" not in self._signature.parameters:
+                raise TypeError(f"{name} has no sample_weight: it is one number of a whole batch")
             sample_weight = as_input(name, "sample_weight", sample_weight)
         options = kernel.checked(name, options)
         value, grads, hess, aux = kernel.run(
@@ -464,7 +480,7 @@ class _Enlist:
         *,
         trains: Sequence[str] = ("input",),
         aliases: Sequence[str] = (),
-        reductions: Sequence[str] = ("none", "mean", "sum"),
+        reductions: Sequence[str] | None = None,
     ) -> Callable[[Callable[P, Result]], Loss[P]]:
         """Decorate a public function.
 
@@ -474,8 +490,8 @@ class _Enlist:
             Arguments whose gradient is given by default.
         aliases : sequence of str
             Other names people search for.
-        reductions : sequence of str
-            What `reduction` may be.
+        reductions : sequence of str, optional
+            What `reduction` may be, if not what it may be in the family.
         """
 
         def decorate(function: Callable[P, Result]) -> Loss[P]:
@@ -493,3 +509,19 @@ similarity = _Enlist(_SIMILARITY)
 overlap = _Enlist(_OVERLAP)
 boxes = _Enlist(_BOXES)
 pairs = _Enlist(_PAIRS)
+
+
+def losses(query: str | None = None) -> list[Loss[Any]]:
+    """Every loss, or those a search finds.
+
+    Parameters
+    ----------
+    query : str, optional
+        Case-insensitive text to look for in names and aliases, then in summaries and sources.
+
+    Returns
+    -------
+    list of Loss
+        Sorted by name; for a query, matches of a name or alias come first.
+    """
+    return search(Loss.registry.values(), query)

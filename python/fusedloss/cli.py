@@ -15,11 +15,10 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from ._activation import activations
-from ._composition import losses
 from ._config import show_config
 from ._core import __version__
 from ._documented import Documented, squeezed
-from ._loss import Loss
+from ._loss import Loss, losses
 from ._metrics import metrics
 from .evaluation import Evaluation, Scorer, Scores, evaluate
 from .sample import SAMPLES

@@ -6,8 +6,8 @@ import math
 
 from numpy.typing import ArrayLike
 
-from ._batch import Cosines, GivenScores, Magnitudes, Ordered, TurnedCosines
-from ._composition import composed, composition, given
+from ._batch import Cosines, Magnitudes, Ordered, TurnedCosines
+from ._composition import composed, composition_of_a_batch, given
 from ._loss import Result
 from ._validation import positive
 from .metric import cosine_similarity
@@ -17,7 +17,9 @@ __all__ = ["angle_loss", "cosent_embedding_loss", "cosent_loss"]
 _COSINE = cosine_similarity.bind(eps=1e-12)
 
 
-@composition(trains=("input",), aliases=("CoSENT", "cosine sentence loss", "ranking loss of all score pairs"))
+@composition_of_a_batch(
+    trains=("input",), aliases=("CoSENT", "cosine sentence loss", "ranking loss of all score pairs")
+)
 def cosent_loss(input: ArrayLike, target: ArrayLike, *, scale: float = 20.0) -> Result:
     """CoSENT of scores: all pairs of scores that stand in another order than their targets, in time O(P log P).
 
@@ -34,14 +36,13 @@ def cosent_loss(input: ArrayLike, target: ArrayLike, *, scale: float = 20.0) -> 
         How alike they should be: numbers of which the order alone counts, in the shape of `input`.
     scale : float, default 20.0
         What scores are multiplied by; must be positive.
-
     {common}
     """
-    scores = GivenScores(given("input", input))
-    return composed(Ordered(scores, given("target", target), positive("scale", scale)))
+    scores, order = given("input", input), given("target", target, constant=True)
+    return composed(Ordered(scores, order, positive("scale", scale)), input=scores, target=order)
 
 
-@composition(trains=("x1", "x2"), aliases=("CoSENTLoss", "CoSENT of embeddings"))
+@composition_of_a_batch(trains=("x1", "x2"), aliases=("CoSENTLoss", "CoSENT of embeddings"))
 def cosent_embedding_loss(x1: ArrayLike, x2: ArrayLike, target: ArrayLike, *, scale: float = 20.0) -> Result:
     """CoSENT of embeddings: `cosent_loss` of the cosines of paired vectors.
 
@@ -61,14 +62,14 @@ def cosent_embedding_loss(x1: ArrayLike, x2: ArrayLike, target: ArrayLike, *, sc
         How alike the two of each pair should be ``[P]``: numbers of which the order alone counts.
     scale : float, default 20.0
         What cosines are multiplied by; must be positive.
-
     {common}
     """
-    scores = Cosines(_COSINE, given("x1", x1), given("x2", x2))
-    return composed(Ordered(scores, given("target", target), positive("scale", scale)))
+    first, second, order = given("x1", x1), given("x2", x2), given("target", target, constant=True)
+    plan = Ordered(Cosines(_COSINE, first, second), order, positive("scale", scale))
+    return composed(plan, x1=first, x2=second, target=order)
 
 
-@composition(trains=("x1", "x2"), aliases=("AnglE", "AnglELoss", "angle-optimized embedding loss"))
+@composition_of_a_batch(trains=("x1", "x2"), aliases=("AnglE", "AnglELoss", "angle-optimized embedding loss"))
 def angle_loss(x1: ArrayLike, x2: ArrayLike, target: ArrayLike, *, scale: float = 20.0) -> Result:
     """AnglE: `cosent_loss` of the angles between paired vectors of complex numbers.
 
@@ -89,8 +90,8 @@ def angle_loss(x1: ArrayLike, x2: ArrayLike, target: ArrayLike, *, scale: float 
         How alike the two of each pair should be ``[P]``: numbers of which the order alone counts.
     scale : float, default 20.0
         What scores are multiplied by; must be positive.
-
     {common}
     """
-    scores = Magnitudes(TurnedCosines(_COSINE, given("x1", x1), given("x2", x2)), math.sqrt(2.0))
-    return composed(Ordered(scores, given("target", target), positive("scale", scale)))
+    first, second, order = given("x1", x1), given("x2", x2), given("target", target, constant=True)
+    scores = Magnitudes(TurnedCosines(_COSINE, first, second), math.sqrt(2.0))
+    return composed(Ordered(scores, order, positive("scale", scale)), x1=first, x2=second, target=order)

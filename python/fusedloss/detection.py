@@ -51,10 +51,7 @@ def box_iou_loss(
 
     Parameters
     ----------
-    boxes1 : array_like
-        Predicted boxes, four numbers along the last axis.
-    boxes2 : array_like
-        True boxes, broadcast to the shape of `boxes1`.
+    {arrays}
     log : bool, default False
         Take the negative logarithm.
     {common}
@@ -83,10 +80,7 @@ def generalized_box_iou_loss(
 
     Parameters
     ----------
-    boxes1 : array_like
-        Predicted boxes, four numbers along the last axis.
-    boxes2 : array_like
-        True boxes, broadcast to the shape of `boxes1`.
+    {arrays}
     {common}
     """
     return box_kernels.generalized_box_iou(boxes1, boxes2, format=_code(format), eps=non_negative("eps", eps))
@@ -113,10 +107,7 @@ def distance_box_iou_loss(
 
     Parameters
     ----------
-    boxes1 : array_like
-        Predicted boxes, four numbers along the last axis.
-    boxes2 : array_like
-        True boxes, broadcast to the shape of `boxes1`.
+    {arrays}
     {common}
     """
     return box_kernels.distance_box_iou(boxes1, boxes2, format=_code(format), eps=non_negative("eps", eps))
@@ -144,10 +135,7 @@ def complete_box_iou_loss(
 
     Parameters
     ----------
-    boxes1 : array_like
-        Predicted boxes, four numbers along the last axis.
-    boxes2 : array_like
-        True boxes, broadcast to the shape of `boxes1`.
+    {arrays}
     {common}
     """
     return box_kernels.complete_box_iou(boxes1, boxes2, format=_code(format), eps=non_negative("eps", eps))
@@ -174,10 +162,7 @@ def efficient_box_iou_loss(
 
     Parameters
     ----------
-    boxes1 : array_like
-        Predicted boxes, four numbers along the last axis.
-    boxes2 : array_like
-        True boxes, broadcast to the shape of `boxes1`.
+    {arrays}
     {common}
     """
     return box_kernels.efficient_box_iou(boxes1, boxes2, format=_code(format), eps=non_negative("eps", eps))
@@ -204,10 +189,7 @@ def alpha_iou_loss(
 
     Parameters
     ----------
-    boxes1 : array_like
-        Predicted boxes, four numbers along the last axis.
-    boxes2 : array_like
-        True boxes, broadcast to the shape of `boxes1`.
+    {arrays}
     alpha : float, default 3.0
         The power; must be positive.
     {common}
@@ -239,10 +221,7 @@ def minimum_point_distance_iou_loss(
 
     Parameters
     ----------
-    boxes1 : array_like
-        Predicted boxes, four numbers along the last axis.
-    boxes2 : array_like
-        True boxes, broadcast to the shape of `boxes1`.
+    {arrays}
     image_size : tuple of float, default (1.0, 1.0)
         Height and width of the image, in the unit of the boxes; both must be positive. The default is for boxes that
         are relative to their image.

@@ -60,6 +60,8 @@ class Evaluation:
     """
 
     def __init__(self, loss: Scorer, **params: Any) -> None:
+        if loss.family == "composition":
+            raise TypeError(f"Evaluation: {loss.name} is composed of other losses and no mean over rows")
         self.loss: Scorer = loss.bind(**params) if params else loss
         self.count = 0
         self._sums: list[ExactSum] = []  # none before the first chunk

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from ._composition import Constant, Given, Norms, Part, Relative, composed, composition, each_given, given
+from ._composition import (
+    Given,
+    Part,
+    SampleSums,
+    composed,
+    composition,
+    composition_by_sample,
+    composition_of_differences,
+    each_given,
+    given,
+    several,
+)
+from ._generative import FreeBits, Norms, Relative
 from ._loss import Loss, Result
 from ._validation import choice, finite, in_range, non_negative
 from .binary import binary_cross_entropy, binary_cross_entropy_with_logits, hinge_loss
@@ -33,13 +44,23 @@ __all__ = [
 ]
 
 
-def _cross_entropy(from_logits: bool, reduction: str) -> Loss[...]:
-    loss: Loss[...] = binary_cross_entropy_with_logits if from_logits else binary_cross_entropy
-    return _reduced(loss, reduction)
+def _cross_entropy(from_logits: bool) -> Loss[...]:
+    return binary_cross_entropy_with_logits if from_logits else binary_cross_entropy
 
 
-def _reduced(loss: Loss[...], reduction: str) -> Loss[...]:
-    return loss.bind(reduction=choice("reduction", reduction, ("mean", "sum")))
+def _against(
+    loss: Loss[...], real: ArrayLike, label: float, fake: ArrayLike, other: float, scale: float = 1.0
+) -> Result:
+    """What a discriminator is trained with: real scores shall have a label, fake ones another."""
+    scores, others, factor = given("real", real), given("fake", fake), finite("scale", scale)
+    parts = Part(loss, (scores, label), factor), Part(loss, (others, other), factor)
+    return composed(*parts, real=scores, fake=others)
+
+
+def _towards(loss: Loss[...], fake: ArrayLike, label: float, scale: float = 1.0) -> Result:
+    """What a generator is trained with: fake scores shall have a label."""
+    scores = given("fake", fake)
+    return composed(Part(loss, (scores, label), finite("scale", scale)), fake=scores)
 
 
 @composition(trains=("real", "fake"), aliases=("minimax GAN discriminator", "non-saturating GAN discriminator"))
@@ -50,6 +71,7 @@ def gan_discriminator_loss(
     from_logits: bool = True,
     real_label: float = 1.0,
     scale: float = 1.0,
+    sample_weight: ArrayLike | None = None,
     reduction: str = "mean",
 ) -> Result:
     """Discriminator of the original GAN: binary cross entropy of real samples against 1 and of fake ones against 0.
@@ -62,26 +84,17 @@ def gan_discriminator_loss(
 
     Parameters
     ----------
-    real : array_like
-        Scores that the discriminator gives real samples, any shape.
-    fake : array_like
-        Scores that it gives generated samples, any shape.
+    {arrays}
     from_logits : bool, default True
         Whether the scores are logits; else they are probabilities.
     real_label : float, default 1.0
         Target of the real samples, in (0, 1]; below 1 it is the one-sided label smoothing of Salimans et al. (2016).
     scale : float, default 1.0
         Multiplies the loss; some authors take 0.5.
-    reduction : {"mean", "sum"}, default "mean"
-        Of each of the two batches; their losses are added.
-
     {common}
     """
-    loss = _cross_entropy(from_logits, reduction)
-    factor = finite("scale", scale)
-    label = in_range("real_label", real_label, 0.0, 1.0, inclusive="high")
-    real_part = Part(loss, (given("real", real), label), factor)
-    return composed(real_part, Part(loss, (given("fake", fake), 0.0), factor))
+    loss, label = _cross_entropy(from_logits), in_range("real_label", real_label, 0.0, 1.0, inclusive="high")
+    return _against(loss, real, label, fake, 0.0, scale)
 
 
 @composition(trains=("fake",), aliases=("minimax GAN generator", "saturating GAN generator", "non-saturating GAN"))
@@ -91,6 +104,7 @@ def gan_generator_loss(
     saturating: bool = False,
     from_logits: bool = True,
     scale: float = 1.0,
+    sample_weight: ArrayLike | None = None,
     reduction: str = "mean",
 ) -> Result:
     """Generator of the original GAN: it makes the discriminator take fake samples for real ones.
@@ -104,22 +118,17 @@ def gan_generator_loss(
 
     Parameters
     ----------
-    fake : array_like
-        Scores that the discriminator gives generated samples, any shape.
+    {arrays}
     saturating : bool, default False
         Whether to take the minimax loss.
     from_logits : bool, default True
         Whether the scores are logits; else they are probabilities.
     scale : float, default 1.0
         Multiplies the loss; some authors take 0.5.
-    reduction : {"mean", "sum"}, default "mean"
-        Over the batch.
-
     {common}
     """
-    factor, loss = finite("scale", scale), _cross_entropy(from_logits, reduction)
-    label, factor = (0.0, -factor) if saturating else (1.0, factor)
-    return composed(Part(loss, (given("fake", fake), label), factor))
+    loss = _cross_entropy(from_logits)
+    return _towards(loss, fake, 0.0 if saturating else 1.0, -finite("scale", scale) if saturating else scale)
 
 
 @composition(trains=("real", "fake"), aliases=("least squares GAN discriminator",))
@@ -130,6 +139,7 @@ def lsgan_discriminator_loss(
     real_label: float = 1.0,
     fake_label: float = 0.0,
     scale: float = 0.5,
+    sample_weight: ArrayLike | None = None,
     reduction: str = "mean",
 ) -> Result:
     """Discriminator of the least squares GAN.
@@ -141,28 +151,27 @@ def lsgan_discriminator_loss(
 
     Parameters
     ----------
-    real : array_like
-        Scores that the discriminator gives real samples, any shape.
-    fake : array_like
-        Scores that it gives generated samples, any shape.
+    {arrays}
     real_label : float, default 1.0
         Target of the real samples.
     fake_label : float, default 0.0
         Target of the generated samples.
     scale : float, default 0.5
         Multiplies the loss.
-    reduction : {"mean", "sum"}, default "mean"
-        Of each of the two batches; their losses are added.
-
     {common}
     """
-    loss, factor = _reduced(mse_loss, reduction), finite("scale", scale)
-    real_part = Part(loss, (given("real", real), finite("real_label", real_label)), factor)
-    return composed(real_part, Part(loss, (given("fake", fake), finite("fake_label", fake_label)), factor))
+    return _against(mse_loss, real, finite("real_label", real_label), fake, finite("fake_label", fake_label), scale)
 
 
 @composition(trains=("fake",), aliases=("least squares GAN generator",))
-def lsgan_generator_loss(fake: ArrayLike, *, label: float = 1.0, scale: float = 0.5, reduction: str = "mean") -> Result:
+def lsgan_generator_loss(
+    fake: ArrayLike,
+    *,
+    label: float = 1.0,
+    scale: float = 0.5,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
     """Generator of the least squares GAN.
 
     Formula: ``scale * mean((fake - label)**2)``.
@@ -172,23 +181,20 @@ def lsgan_generator_loss(fake: ArrayLike, *, label: float = 1.0, scale: float = 
 
     Parameters
     ----------
-    fake : array_like
-        Scores that the discriminator gives generated samples, any shape.
+    {arrays}
     label : float, default 1.0
         The score that the generator aims at.
     scale : float, default 0.5
         Multiplies the loss.
-    reduction : {"mean", "sum"}, default "mean"
-        Over the batch.
-
     {common}
     """
-    part = given("fake", fake), finite("label", label)
-    return composed(Part(_reduced(mse_loss, reduction), part, finite("scale", scale)))
+    return _towards(mse_loss, fake, finite("label", label), scale)
 
 
 @composition(trains=("real", "fake"), aliases=("geometric GAN discriminator",))
-def hinge_gan_discriminator_loss(real: ArrayLike, fake: ArrayLike, *, reduction: str = "mean") -> Result:
+def hinge_gan_discriminator_loss(
+    real: ArrayLike, fake: ArrayLike, *, sample_weight: ArrayLike | None = None, reduction: str = "mean"
+) -> Result:
     """Discriminator of the hinge GAN.
 
     Formula: ``mean(max(0, 1 - real)) + mean(max(0, 1 + fake))``.
@@ -199,21 +205,16 @@ def hinge_gan_discriminator_loss(real: ArrayLike, fake: ArrayLike, *, reduction:
 
     Parameters
     ----------
-    real : array_like
-        Scores that the discriminator gives real samples, any shape.
-    fake : array_like
-        Scores that it gives generated samples, any shape.
-    reduction : {"mean", "sum"}, default "mean"
-        Of each of the two batches; their losses are added.
-
+    {arrays}
     {common}
     """
-    loss = _reduced(hinge_loss, reduction)
-    return composed(Part(loss, (given("real", real), 1.0)), Part(loss, (given("fake", fake), -1.0)))
+    return _against(hinge_loss, real, 1.0, fake, -1.0)
 
 
 @composition(trains=("fake",), aliases=("geometric GAN generator",))
-def hinge_gan_generator_loss(fake: ArrayLike, *, reduction: str = "mean") -> Result:
+def hinge_gan_generator_loss(
+    fake: ArrayLike, *, sample_weight: ArrayLike | None = None, reduction: str = "mean"
+) -> Result:
     """Generator of the hinge GAN.
 
     Formula: ``-mean(fake)``.
@@ -223,18 +224,16 @@ def hinge_gan_generator_loss(fake: ArrayLike, *, reduction: str = "mean") -> Res
 
     Parameters
     ----------
-    fake : array_like
-        Scores that the discriminator gives generated samples, any shape.
-    reduction : {"mean", "sum"}, default "mean"
-        Over the batch.
-
+    {arrays}
     {common}
     """
-    return composed(Part(_reduced(mean_bias_error, reduction), (given("fake", fake), 0.0)))
+    return _towards(mean_bias_error, fake, 0.0)
 
 
 @composition(trains=("real", "fake"), aliases=("Wasserstein GAN critic", "earth mover critic"))
-def wgan_discriminator_loss(real: ArrayLike, fake: ArrayLike, *, reduction: str = "mean") -> Result:
+def wgan_discriminator_loss(
+    real: ArrayLike, fake: ArrayLike, *, sample_weight: ArrayLike | None = None, reduction: str = "mean"
+) -> Result:
     """Critic of the Wasserstein GAN; it wants `gradient_penalty` or clipped weights beside it.
 
     Formula: ``mean(fake) - mean(real)``.
@@ -244,21 +243,16 @@ def wgan_discriminator_loss(real: ArrayLike, fake: ArrayLike, *, reduction: str 
 
     Parameters
     ----------
-    real : array_like
-        Scores that the critic gives real samples, any shape.
-    fake : array_like
-        Scores that it gives generated samples, any shape.
-    reduction : {"mean", "sum"}, default "mean"
-        Of each of the two batches.
-
+    {arrays}
     {common}
     """
-    loss = _reduced(mean_bias_error, reduction)
-    return composed(Part(loss, (given("real", real), 0.0)), Part(loss, (given("fake", fake), 0.0), -1.0))
+    scores, others = given("real", real), given("fake", fake)
+    parts = Part(mean_bias_error, (scores, 0.0)), Part(mean_bias_error, (others, 0.0), -1.0)
+    return composed(*parts, real=scores, fake=others)
 
 
 @composition(trains=("fake",), aliases=("Wasserstein GAN generator",))
-def wgan_generator_loss(fake: ArrayLike, *, reduction: str = "mean") -> Result:
+def wgan_generator_loss(fake: ArrayLike, *, sample_weight: ArrayLike | None = None, reduction: str = "mean") -> Result:
     """Generator of the Wasserstein GAN.
 
     Formula: ``-mean(fake)``.
@@ -268,25 +262,28 @@ def wgan_generator_loss(fake: ArrayLike, *, reduction: str = "mean") -> Result:
 
     Parameters
     ----------
-    fake : array_like
-        Scores that the critic gives generated samples, any shape.
-    reduction : {"mean", "sum"}, default "mean"
-        Over the batch.
-
+    {arrays}
     {common}
     """
-    return composed(Part(_reduced(mean_bias_error, reduction), (given("fake", fake), 0.0)))
+    return _towards(mean_bias_error, fake, 0.0)
 
 
-def _relativistic(first: Given, second: Given, scale: float, reduction: str) -> Result:
-    loss, factor = _cross_entropy(True, reduction), finite("scale", scale)
-    ahead = Part(loss, (Relative(first, second), 1.0), factor)
-    return composed(ahead, Part(loss, (Relative(second, first), 0.0), factor))
+def _relativistic(real: Given, fake: Given, scale: float, label: float) -> Result:
+    """Cross entropy of real scores relative to the mean of fake ones, and the reverse, the label that of real ones."""
+    factor = finite("scale", scale)
+    ahead = Part(binary_cross_entropy_with_logits, (Relative(real, fake), label), factor)
+    behind = Part(binary_cross_entropy_with_logits, (Relative(fake, real), 1.0 - label), factor)
+    return composed(ahead, behind, real=real, fake=fake)
 
 
 @composition(trains=("real", "fake"), aliases=("RaGAN discriminator", "relativistic average GAN discriminator"))
 def relativistic_discriminator_loss(
-    real: ArrayLike, fake: ArrayLike, *, scale: float = 1.0, reduction: str = "mean"
+    real: ArrayLike,
+    fake: ArrayLike,
+    *,
+    scale: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
 ) -> Result:
     """Discriminator of the relativistic average GAN: real samples shall score above the average fake one.
 
@@ -297,23 +294,22 @@ def relativistic_discriminator_loss(
 
     Parameters
     ----------
-    real : array_like
-        Logits that the discriminator gives real samples, any shape.
-    fake : array_like
-        Logits that it gives generated samples, any shape.
+    {arrays}
     scale : float, default 1.0
         Multiplies the loss; some authors take 0.5.
-    reduction : {"mean", "sum"}, default "mean"
-        Of each of the two batches; their losses are added.
-
     {common}
     """
-    return _relativistic(given("real", real), given("fake", fake), scale, reduction)
+    return _relativistic(given("real", real), given("fake", fake), scale, 1.0)
 
 
 @composition(trains=("fake",), aliases=("RaGAN generator", "relativistic average GAN generator"))
 def relativistic_generator_loss(
-    real: ArrayLike, fake: ArrayLike, *, scale: float = 1.0, reduction: str = "mean"
+    real: ArrayLike,
+    fake: ArrayLike,
+    *,
+    scale: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
 ) -> Result:
     """Generator of the relativistic average GAN: fake samples shall score above the average real one.
 
@@ -324,22 +320,18 @@ def relativistic_generator_loss(
 
     Parameters
     ----------
-    real : array_like
-        Logits that the discriminator gives real samples, any shape.
-    fake : array_like
-        Logits that it gives generated samples, any shape.
+    {arrays}
     scale : float, default 1.0
         Multiplies the loss; some authors take 0.5.
-    reduction : {"mean", "sum"}, default "mean"
-        Of each of the two batches; their losses are added.
-
     {common}
     """
-    return _relativistic(given("fake", fake), given("real", real), scale, reduction)
+    return _relativistic(given("real", real), given("fake", fake), scale, 0.0)
 
 
-@composition(trains=("gradients",), aliases=("R1 regularization",))
-def r1_penalty(gradients: ArrayLike, *, gamma: float = 10.0) -> Result:
+@composition_by_sample(trains=("gradients",), aliases=("R1 regularization",))
+def r1_penalty(
+    gradients: ArrayLike, *, gamma: float = 10.0, sample_weight: ArrayLike | None = None, reduction: str = "mean"
+) -> Result:
     """Squared norm of the discriminator's gradients at real samples.
 
     Formula: ``gamma / 2 * mean(|g|**2)``: the squared norm of each sample's gradient, averaged over the first axis.
@@ -353,26 +345,22 @@ def r1_penalty(gradients: ArrayLike, *, gamma: float = 10.0) -> Result:
         Gradients of the scores in the samples, samples along the first axis.
     gamma : float, default 10.0
         Weight of the penalty; must not be negative.
-
     {common}
     """
-    g = given("gradients", gradients)
-    return composed(Part(_reduced(mse_loss, "sum"), (g, 0.0), 0.5 * non_negative("gamma", gamma) / _samples(g)))
+    slopes = given("gradients", gradients)
+    return composed(SampleSums(mse_loss, (slopes, 0.0), 0.5 * non_negative("gamma", gamma)), gradients=slopes)
 
 
-def _samples(x: Given) -> int:
-    shape = x.array.shape
-    return max(shape[0], 1) if shape else 1
+def _apart(own: str, a: tuple[ArrayLike, ArrayLike], b: tuple[ArrayLike, ArrayLike], scale: float) -> Result:
+    """Absolute differences between real samples of two domains and what generators make of them."""
+    names = "real_a", f"{own}_a", "real_b", f"{own}_b"
+    arrays = {name: given(name, x) for name, x in zip(names, (*a, *b), strict=True)}
+    real_a, own_a, real_b, own_b = arrays.values()
+    factor = finite("scale", scale)
+    return composed(*(Part(l1_loss, pair, factor) for pair in ((own_a, real_a), (own_b, real_b))), **arrays)
 
 
-def _distances(loss: Loss[...], pairs: tuple[tuple[Given, Given], ...], scale: float, reduction: str) -> Result:
-    choice("reduction", reduction, ("mean", "sum_per_sample", "sum"))
-    reduced, factor = _reduced(loss, "mean" if reduction == "mean" else "sum"), finite("scale", scale)
-    shares = [factor / (_samples(x) if reduction == "sum_per_sample" else 1) for x, _ in pairs]
-    return composed(*(Part(reduced, pair, share) for pair, share in zip(pairs, shares, strict=True)))
-
-
-@composition(trains=("cycled_a", "cycled_b"), aliases=("CycleGAN",))
+@composition_of_differences(trains=("cycled_a", "cycled_b"), aliases=("CycleGAN",))
 def cycle_consistency_loss(
     real_a: ArrayLike,
     cycled_a: ArrayLike,
@@ -380,6 +368,7 @@ def cycle_consistency_loss(
     cycled_b: ArrayLike,
     *,
     scale: float = 1.0,
+    sample_weight: ArrayLike | None = None,
     reduction: str = "mean",
 ) -> Result:
     """Distance of samples from what two generators, one after the other, make of them, in both directions.
@@ -403,17 +392,12 @@ def cycle_consistency_loss(
         What comes back of them, G(F(y)).
     scale : float, default 1.0
         Multiplies the loss; the paper adds it to others with 10.
-    reduction : {"mean", "sum_per_sample", "sum"}, default "mean"
-        Over all elements; or the sum over each sample, averaged over the first axis; or the sum.
-
     {common}
     """
-    first = given("cycled_a", cycled_a), given("real_a", real_a)
-    second = given("cycled_b", cycled_b), given("real_b", real_b)
-    return _distances(l1_loss, (first, second), scale, reduction)
+    return _apart("cycled", (real_a, cycled_a), (real_b, cycled_b), scale)
 
 
-@composition(trains=("same_a", "same_b"), aliases=("CycleGAN identity",))
+@composition_of_differences(trains=("same_a", "same_b"), aliases=("CycleGAN identity",))
 def identity_loss(
     real_a: ArrayLike,
     same_a: ArrayLike,
@@ -421,6 +405,7 @@ def identity_loss(
     same_b: ArrayLike,
     *,
     scale: float = 1.0,
+    sample_weight: ArrayLike | None = None,
     reduction: str = "mean",
 ) -> Result:
     """Distance of samples from what the generator of their own domain makes of them.
@@ -443,19 +428,20 @@ def identity_loss(
         G(y), where G generates that domain.
     scale : float, default 1.0
         Multiplies the loss; the paper takes half the weight of the cycle consistency.
-    reduction : {"mean", "sum_per_sample", "sum"}, default "mean"
-        Over all elements; or the sum over each sample, averaged over the first axis; or the sum.
-
     {common}
     """
-    first = given("same_a", same_a), given("real_a", real_a)
-    second = given("same_b", same_b), given("real_b", real_b)
-    return _distances(l1_loss, (first, second), scale, reduction)
+    return _apart("same", (real_a, same_a), (real_b, same_b), scale)
 
 
-@composition(trains=("fake",), aliases=("pix2pixHD", "perceptual distance of features"))
+@composition_of_differences(trains=("fake",), aliases=("pix2pixHD", "perceptual distance of features"))
 def feature_matching_loss(
-    real: ArrayLike, fake: ArrayLike, *, norm: str = "l1", scale: float = 1.0, reduction: str = "mean"
+    real: ArrayLike,
+    fake: ArrayLike,
+    *,
+    norm: str = "l1",
+    scale: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
 ) -> Result:
     """Distance of the features that a network computes of real and of generated samples, over its layers.
 
@@ -475,20 +461,25 @@ def feature_matching_loss(
         Absolute or squared differences.
     scale : float, default 1.0
         Multiplies the loss.
-    reduction : {"mean", "sum_per_sample", "sum"}, default "mean"
-        Of each layer: over all elements; or the sum over each sample, averaged over the first axis; or the sum.
-
     {common}
     """
     loss: Loss[...] = {"l1": l1_loss, "l2": mse_loss}[choice("norm", norm, ("l1", "l2"))]
-    ours, others = each_given("fake", fake), each_given("real", real)
-    if len(ours) != len(others):
-        raise ValueError(f"fake has {len(ours)} arrays, real has {len(others)}")
-    return _distances(loss, tuple(zip(ours, others, strict=True)), scale, reduction)
+    ours, others, factor = each_given("fake", fake), each_given("real", real), finite("scale", scale)
+    if len(several(ours)) != len(several(others)):
+        raise ValueError(f"fake has {len(several(ours))} arrays, real has {len(several(others))}")
+    layers = zip(several(ours), several(others), strict=True)
+    return composed(*(Part(loss, layer, factor) for layer in layers), real=others, fake=ours)
 
 
-@composition(trains=("mu", "logvar"), aliases=("ELBO KL", "Gaussian KL to the standard normal"))
-def vae_kl_loss(mu: ArrayLike, logvar: ArrayLike, *, free_bits: float = 0.0, reduction: str = "mean") -> Result:
+@composition_by_sample(trains=("mu", "logvar"), aliases=("ELBO KL", "Gaussian KL to the standard normal"))
+def vae_kl_loss(
+    mu: ArrayLike,
+    logvar: ArrayLike,
+    *,
+    free_bits: float = 0.0,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
     """Divergence of a diagonal Gaussian from the standard normal distribution: the regularizer of an autoencoder.
 
     Formula: ``sum((mu**2 + exp(logvar) - logvar - 1) / 2)`` over each sample, averaged over the first axis; with
@@ -506,29 +497,24 @@ def vae_kl_loss(mu: ArrayLike, logvar: ArrayLike, *, free_bits: float = 0.0, red
         Logarithms of the variances, in the shape of `mu`.
     free_bits : float, default 0.0
         Divergence per latent dimension that costs the same as none, in nats; must not be negative.
-    reduction : {"mean", "sum"}, default "mean"
-        Over the samples, after the sum over each.
-
     {common}
     """
     mean, log_variance, least = given("mu", mu), given("logvar", logvar), non_negative("free_bits", free_bits)
     if mean.array.shape != log_variance.array.shape:
         raise ValueError(f"logvar has shape {log_variance.array.shape}, mu has {mean.array.shape}")
-    samples = _samples(mean)
-    scale = 0.5 if choice("reduction", reduction, ("mean", "sum")) == "sum" else 0.5 / samples
-    terms = ((mse_loss, mean), (linex_loss, log_variance))
-    if least == 0.0:
-        return composed(*(Part(_reduced(loss, "sum"), (x, 0.0), scale) for loss, x in terms))
-    each = [np.asarray(loss(x.array, 0.0, reduction="none"), np.float64) for loss, x in terms]
-    active = np.mean(np.atleast_1d(0.5 * (each[0] + each[1])), axis=0) > least
-    free = least * float(np.size(active) - np.count_nonzero(active)) * (2.0 * scale * samples)
-    options = {"sample_weight": active}
-    return composed(Constant(free), *(Part(_reduced(loss, "sum"), (x, 0.0), scale, options) for loss, x in terms))
+    terms = SampleSums(mse_loss, (mean, 0.0), 0.5), SampleSums(linex_loss, (log_variance, 0.0), 0.5)
+    return composed(*((FreeBits(terms, least),) if least else terms), mu=mean, logvar=log_variance)
 
 
-@composition(trains=("gradients",), aliases=("WGAN-GP", "one-sided gradient penalty"))
+@composition_by_sample(trains=("gradients",), aliases=("WGAN-GP", "one-sided gradient penalty"))
 def gradient_penalty(
-    gradients: ArrayLike, *, target: float = 1.0, one_sided: bool = False, scale: float = 10.0
+    gradients: ArrayLike,
+    *,
+    target: float = 1.0,
+    one_sided: bool = False,
+    scale: float = 10.0,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
 ) -> Result:
     """Penalty on gradients whose norm is not 1, given the gradients of the critic between real and fake samples.
 
@@ -548,16 +534,23 @@ def gradient_penalty(
         Whether smaller norms are as good.
     scale : float, default 10.0
         Multiplies the penalty.
-
     {common}
     """
     wanted = non_negative("target", target)
-    norms = Norms(given("gradients", gradients), wanted if one_sided else 0.0)
-    return composed(Part(_reduced(mse_loss, "mean"), (norms, wanted), finite("scale", scale)))
+    slopes = given("gradients", gradients)
+    norms = Norms(slopes, wanted if one_sided else 0.0)
+    return composed(Part(mse_loss, (norms, wanted), finite("scale", scale)), gradients=slopes)
+
+
+def _penalty(loss: Loss[...], weights: ArrayLike, scale: float) -> Result:
+    arrays, factor = each_given("weights", weights), finite("scale", scale)
+    return composed(*(Part(loss, (w, 0.0), factor) for w in several(arrays)), weights=arrays)
 
 
 @composition(trains=("weights",), aliases=("lasso", "L1 regularization"))
-def l1_penalty(weights: ArrayLike, *, scale: float = 1.0) -> Result:
+def l1_penalty(
+    weights: ArrayLike, *, scale: float = 1.0, sample_weight: ArrayLike | None = None, reduction: str = "sum"
+) -> Result:
     """Sum of absolute weights.
 
     Formula: ``scale * sum(|w|)``.
@@ -571,15 +564,15 @@ def l1_penalty(weights: ArrayLike, *, scale: float = 1.0) -> Result:
         Weights of a model, any shapes.
     scale : float, default 1.0
         Multiplies the penalty.
-
     {common}
     """
-    loss, factor = _reduced(l1_loss, "sum"), finite("scale", scale)
-    return composed(*(Part(loss, (w, 0.0), factor) for w in each_given("weights", weights)))
+    return _penalty(l1_loss, weights, scale)
 
 
 @composition(trains=("weights",), aliases=("ridge", "weight decay", "L2 regularization"))
-def l2_penalty(weights: ArrayLike, *, scale: float = 1.0) -> Result:
+def l2_penalty(
+    weights: ArrayLike, *, scale: float = 1.0, sample_weight: ArrayLike | None = None, reduction: str = "sum"
+) -> Result:
     """Sum of squared weights.
 
     Formula: ``scale * sum(w**2)``.
@@ -593,8 +586,6 @@ def l2_penalty(weights: ArrayLike, *, scale: float = 1.0) -> Result:
         Weights of a model, any shapes.
     scale : float, default 1.0
         Multiplies the penalty.
-
     {common}
     """
-    loss, factor = _reduced(mse_loss, "sum"), finite("scale", scale)
-    return composed(*(Part(loss, (w, 0.0), factor) for w in each_given("weights", weights)))
+    return _penalty(mse_loss, weights, scale)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._batch import Later, ScorePairs
-from ._composition import Given, Part, Plan, composed, composition, given
+from ._composition import Given, Part, Plan, composed, composition_of_a_batch, given
 from ._core_kernels import kernels, pair_kernels
 from ._loss import Result, elementwise, pairs
 from ._validation import as_input, choice, finite, non_negative
@@ -641,7 +641,7 @@ def _weights(name: str, value: ArrayLike | None, scores: Given) -> Any:
     return weights.ravel()
 
 
-@composition(trains=("positive", "negative"), aliases=("triplet loss in siamese network", "all score pairs"))
+@composition_of_a_batch(trains=("positive", "negative"), aliases=("triplet loss in siamese network", "all score pairs"))
 def siamese_score_triplet_loss(
     positive: ArrayLike,
     negative: ArrayLike,
@@ -667,7 +667,6 @@ def siamese_score_triplet_loss(
         Weights of the positive scores, in their shape.
     negative_weight : array_like, optional
         Weights of the negative scores, in their shape.
-
     {common}
     """
     high, low = given("positive", positive), given("negative", negative)
@@ -676,10 +675,10 @@ def siamese_score_triplet_loss(
         weights = (("positive_weight", positive_weight, high), ("negative_weight", negative_weight, low))
         return ScorePairs(high, low, *(_weights(*each) for each in weights))
 
-    return composed(Later(weighted))
+    return composed(Later(weighted), positive=high, negative=low)
 
 
-@composition(
+@composition_of_a_batch(
     trains=("positive_distance", "negative_distance"), aliases=("RotatE loss", "self-adversarial negative sampling")
 )
 def self_adversarial_negative_sampling_loss(
@@ -703,7 +702,6 @@ def self_adversarial_negative_sampling_loss(
         Margin.
     temperature : float, default 1.0
         Sharpness of the weights; 0 weighs all negatives alike.
-
     {common}
     """
     near, far = given("positive_distance", positive_distance), given("negative_distance", negative_distance)
@@ -721,4 +719,4 @@ def self_adversarial_negative_sampling_loss(
         )
 
     edge = Given("", np.full(near.array.shape, margin))
-    return composed(Part(bpr_loss, (edge, near)), Later(weighted))
+    return composed(Part(bpr_loss, (edge, near)), Later(weighted), positive_distance=near, negative_distance=far)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from ._batch import Columns, CrossCorrelation, LogMeanExp, VarianceCovariance, flops, orthogonality
-from ._composition import Given, Part, Plan, composed, composition, given
+from ._composition import Given, Part, Plan, composed, composition_of_a_batch, given
 from ._core_kernels import SimilarityKernel, pair_kernels
 from ._loss import _SIMILARITY, Loss, Result, pairs
 from ._validation import finite, non_negative, positive
@@ -134,7 +134,7 @@ def _spread(x: Given, t: float, scale: float) -> Plan:
     return LogMeanExp(loss, x, scale)
 
 
-@composition(trains=("input",), aliases=("uniformity", "Gaussian potential"))
+@composition_of_a_batch(trains=("input",), aliases=("uniformity", "Gaussian potential"))
 def uniformity_loss(input: ArrayLike, *, t: float = 2.0) -> Result:
     """Uniformity: the logarithm of the mean Gaussian potential between all pairs of embeddings.
 
@@ -152,13 +152,13 @@ def uniformity_loss(input: ArrayLike, *, t: float = 2.0) -> Result:
         Embeddings ``[N, D]``.
     t : float, default 2.0
         Inverse width of the potential; must be positive.
-
     {common}
     """
-    return composed(_spread(given("input", input), t, 1.0))
+    vectors = given("input", input)
+    return composed(_spread(vectors, t, 1.0), input=vectors)
 
 
-@composition(trains=("x1", "x2"), aliases=("alignment and uniformity",))
+@composition_of_a_batch(trains=("x1", "x2"), aliases=("alignment and uniformity",))
 def align_uniform_loss(
     x1: ArrayLike, x2: ArrayLike, *, alpha: float = 2.0, t: float = 2.0, align: float = 1.0, uniform: float = 1.0
 ) -> Result:
@@ -185,18 +185,15 @@ def align_uniform_loss(
         Weight of the alignment.
     uniform : float, default 1.0
         Weight of the uniformity.
-
     {common}
     """
-    views = given("x1", x1), given("x2", x2)
+    first, second = given("x1", x1), given("x2", x2)
     half = non_negative("uniform", uniform) / 2.0
-    return composed(
-        Part(alignment_loss, views, non_negative("align", align), {"alpha": alpha}),
-        *(_spread(view, t, half) for view in views),
-    )
+    near = Part(alignment_loss, (first, second), non_negative("align", align), {"alpha": alpha})
+    return composed(near, _spread(first, t, half), _spread(second, t, half), x1=first, x2=second)
 
 
-@composition(trains=("x1", "x2"), aliases=("variance-invariance-covariance regularization",))
+@composition_of_a_batch(trains=("x1", "x2"), aliases=("variance-invariance-covariance regularization",))
 def vicreg_loss(
     x1: ArrayLike,
     x2: ArrayLike,
@@ -233,17 +230,16 @@ def vicreg_loss(
         Added to variances.
     halve_variance : bool, default True
         Whether the variance term is halved.
-
     {common}
     """
     weight = non_negative("variance", variance) * (0.5 if halve_variance else 1.0)
     spread = VarianceCovariance(weight, non_negative("covariance", covariance), positive("eps", eps))
-    views = given("x1", x1), given("x2", x2)
-    agreement = Part(mse_loss, views, non_negative("invariance", invariance))
-    return composed(*(Columns(spread, (view,)) for view in views), agreement)
+    first, second = given("x1", x1), given("x2", x2)
+    agreement = Part(mse_loss, (first, second), non_negative("invariance", invariance))
+    return composed(Columns(spread, (first,)), Columns(spread, (second,)), agreement, x1=first, x2=second)
 
 
-@composition(trains=("x1", "x2"), aliases=("redundancy reduction",))
+@composition_of_a_batch(trains=("x1", "x2"), aliases=("redundancy reduction",))
 def barlow_twins_loss(x1: ArrayLike, x2: ArrayLike, *, redundancy: float = 5e-3, eps: float = 1e-6) -> Result:
     """Barlow Twins: the correlations between the dimensions of two views against the identity.
 
@@ -264,14 +260,14 @@ def barlow_twins_loss(x1: ArrayLike, x2: ArrayLike, *, redundancy: float = 5e-3,
         Weight of the correlations between different dimensions.
     eps : float, default 1e-6
         Added to standard deviations.
-
     {common}
     """
     formula = CrossCorrelation(non_negative("redundancy", redundancy), positive("eps", eps))
-    return composed(Columns(formula, (given("x1", x1), given("x2", x2))))
+    first, second = given("x1", x1), given("x2", x2)
+    return composed(Columns(formula, (first, second)), x1=first, x2=second)
 
 
-@composition(trains=("input",), aliases=("global orthogonal regularizer", "spread-out regularization"))
+@composition_of_a_batch(trains=("input",), aliases=("global orthogonal regularizer", "spread-out regularization"))
 def global_orthogonal_regularization(input: ArrayLike, *, scale: float = 1.0) -> Result:
     """Global orthogonal regularisation: cosines between different embeddings as those of random directions.
 
@@ -288,7 +284,6 @@ def global_orthogonal_regularization(input: ArrayLike, *, scale: float = 1.0) ->
         Embeddings ``[N, D]``.
     scale : float, default 1.0
         Factor of the loss.
-
     {common}
     """
     factor = finite("scale", scale)
@@ -297,10 +292,11 @@ def global_orthogonal_regularization(input: ArrayLike, *, scale: float = 1.0) ->
         value, (grad,) = orthogonality(product, x)
         return factor * value, (factor * grad,)
 
-    return composed(Columns(scaled, (given("input", input),)))
+    vectors = given("input", input)
+    return composed(Columns(scaled, (vectors,)), input=vectors)
 
 
-@composition(trains=("input",), aliases=("SPLADE FLOPS regularizer",))
+@composition_of_a_batch(trains=("input",), aliases=("SPLADE FLOPS regularizer",))
 def flops_loss(input: ArrayLike) -> Result:
     """FLOPS regulariser: the sum of the squared mean activations, which makes sparse vectors cheap to compare.
 
@@ -313,7 +309,7 @@ def flops_loss(input: ArrayLike) -> Result:
     ----------
     input : array_like
         Activations ``[N, D]``.
-
     {common}
     """
-    return composed(Columns(flops, (given("input", input),)))
+    vectors = given("input", input)
+    return composed(Columns(flops, (vectors,)), input=vectors)

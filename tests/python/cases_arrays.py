@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray
-Draw = Callable[..., dict[str, Array]]  # of a generator, the number of rows and, where it may vary, their length
+Draw = Callable[..., dict[str, Any]]  # of a generator, the number of rows and, where it may vary, their length
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,10 @@ class ArrayCase:
     loss: str
     arrays: Draw = field(compare=False)
     params: Mapping[str, Any] = field(default_factory=dict)
+    # The values that each term of the loss has before it is reduced, given weights that what it says of them needs.
+    reference: Callable[..., list[Array]] | None = field(default=None, compare=False)
+    # Parameters of the reference that count as constants in a derivative, given the arrays.
+    constants: Callable[..., dict[str, Any]] = field(default=lambda **_: {}, compare=False)
 
     @property
     def arguments(self) -> tuple[str, ...]:

@@ -2,40 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from cases_compositions import Array, CompositionCase, Shapes
+from cases_arrays import Array, ArrayCase
 
-VIEWS: Shapes = {"x1": (9, 4), "x2": (9, 4)}
-VECTORS: Shapes = {"input": (9, 4)}
-SCORES: Shapes = {"positive": (7,), "negative": (5, 9)}
-DISTANCES: Shapes = {"positive_distance": (6,), "negative_distance": (6, 5)}
-PAIRS: Shapes = {**VIEWS, "target": (9,)}
-HIGH, LOW = (1.0, 0.5, 2.0, 0.0, 1.5, 0.25, 1.0), tuple(tuple(0.25 * ((i + j) % 4) for j in range(9)) for i in range(5))
+# By argument, the shapes that do not depend on the number of vectors.
+VIEWS = {"x1": (4,), "x2": (4,)}
+VECTORS = {"input": (4,)}
+SCORES = {"positive": (), "negative": (9,)}
+DISTANCES = {"positive_distance": (), "negative_distance": (5,)}
+
+
+def batch_case(loss: str, shapes: Mapping[str, tuple[int, ...]], params: Mapping[str, Any] | None = None) -> ArrayCase:
+    """A loss of a whole batch on random vectors or scores."""
+
+    def draw(generator: np.random.Generator, n: int) -> dict[str, Array]:
+        def one(name: str, shape: tuple[int, ...]) -> Array:
+            normal = generator.normal(size=(n, *shape))
+            if name == "target":
+                return np.rint(normal)  # some are alike
+            return np.maximum(normal, 0.0) if name.endswith("weight") else normal
+
+        return {name: one(name, shape) for name, shape in shapes.items()}
+
+    def reference(weight: None, **given: Any) -> list[Array]:
+        return [np.asarray(BATCH_REFERENCES[loss](**given))]
+
+    return ArrayCase(loss, draw, params or {}, reference)
+
 
 BATCH_CASES = (
-    CompositionCase("vicreg_loss", VIEWS),
-    CompositionCase("vicreg_loss", VIEWS, {"invariance": 1.0, "variance": 2.0, "covariance": 0.5, "eps": 0.01}),
-    CompositionCase("vicreg_loss", VIEWS, {"halve_variance": False}),
-    CompositionCase("barlow_twins_loss", VIEWS),
-    CompositionCase("barlow_twins_loss", VIEWS, {"redundancy": 0.1, "eps": 0.01}),
-    CompositionCase("global_orthogonal_regularization", VECTORS),
-    CompositionCase("global_orthogonal_regularization", {"input": (5, 40)}, {"scale": 3.0}),
-    CompositionCase("flops_loss", VECTORS),
-    CompositionCase("uniformity_loss", VECTORS),
-    CompositionCase("uniformity_loss", VECTORS, {"t": 0.5}),
-    CompositionCase("align_uniform_loss", VIEWS),
-    CompositionCase("align_uniform_loss", VIEWS, {"alpha": 3.0, "t": 0.5, "align": 2.0, "uniform": 0.5}),
-    CompositionCase("siamese_score_triplet_loss", SCORES),
-    CompositionCase("siamese_score_triplet_loss", SCORES, {"positive_weight": HIGH, "negative_weight": LOW}),
-    CompositionCase("self_adversarial_negative_sampling_loss", DISTANCES, {"gamma": 0.5, "temperature": 0.0}),
-    CompositionCase("cosent_loss", {"input": (4, 5), "target": (4, 5)}, {"scale": 3.0}),
-    CompositionCase("cosent_embedding_loss", PAIRS),
-    CompositionCase("cosent_embedding_loss", PAIRS, {"scale": 0.5}),
-    CompositionCase("angle_loss", PAIRS),
-    CompositionCase("angle_loss", {"x1": (9, 5), "x2": (9, 5), "target": (9,)}, {"scale": 3.0}),
+    batch_case("vicreg_loss", VIEWS),
+    batch_case("vicreg_loss", VIEWS, {"invariance": 1.0, "variance": 2.0, "covariance": 0.5, "eps": 0.01}),
+    batch_case("vicreg_loss", VIEWS, {"halve_variance": False}),
+    batch_case("barlow_twins_loss", VIEWS),
+    batch_case("barlow_twins_loss", VIEWS, {"redundancy": 0.1, "eps": 0.01}),
+    batch_case("global_orthogonal_regularization", VECTORS),
+    batch_case("global_orthogonal_regularization", {"input": (40,)}, {"scale": 3.0}),
+    batch_case("flops_loss", VECTORS),
+    batch_case("uniformity_loss", VECTORS),
+    batch_case("uniformity_loss", VECTORS, {"t": 0.5}),
+    batch_case("align_uniform_loss", VIEWS),
+    batch_case("align_uniform_loss", VIEWS, {"alpha": 3.0, "t": 0.5, "align": 2.0, "uniform": 0.5}),
+    batch_case("siamese_score_triplet_loss", SCORES),
+    batch_case("siamese_score_triplet_loss", SCORES | {"positive_weight": (), "negative_weight": (9,)}),
+    batch_case("self_adversarial_negative_sampling_loss", DISTANCES, {"gamma": 0.5, "temperature": 0.0}),
+    batch_case("cosent_loss", {"input": (5,), "target": (5,)}, {"scale": 3.0}),
+    batch_case("cosent_embedding_loss", VIEWS | {"target": ()}),
+    batch_case("cosent_embedding_loss", VIEWS | {"target": ()}, {"scale": 0.5}),
+    batch_case("angle_loss", VIEWS | {"target": ()}),
+    batch_case("angle_loss", {"x1": (5,), "x2": (5,), "target": ()}, {"scale": 3.0}),
 )
 
 

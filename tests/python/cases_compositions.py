@@ -1,100 +1,82 @@
-"""Compositions on example arrays, and what they are in plain NumPy."""
+"""Compositions on example arrays, and what their terms are in plain NumPy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from cases_arrays import Array, ArrayCase
 
-Array = np.ndarray
-Shapes = Mapping[str, tuple[tuple[int, ...], ...] | tuple[int, ...]]
+# By argument, the shape of a sample; of an argument that is a list of arrays, one for each.
+Shapes = Mapping[str, tuple[int, ...] | list[tuple[int, ...]]]
 
-REAL_AND_FAKE: Shapes = {"real": (7,), "fake": (5, 2)}
-FAKE: Shapes = {"fake": (5, 2)}
-CYCLES: Shapes = {"real_a": (4, 3, 2), "cycled_a": (4, 3, 2), "real_b": (5, 2), "cycled_b": (5, 2)}
-SAME: Shapes = {"real_a": (4, 3, 2), "same_a": (4, 3, 2), "real_b": (5, 2), "same_b": (5, 2)}
-LAYERS: Shapes = {"real": ((4, 3), (4, 5, 2)), "fake": ((4, 3), (4, 5, 2))}
-CODES: Shapes = {"mu": (6, 4), "logvar": (6, 4)}
-SLOPES: Shapes = {"gradients": (5, 3, 2)}
-WEIGHTS: Shapes = {"weights": ((3, 4), (5,))}
+REAL_AND_FAKE: Shapes = {"real": (2,), "fake": (2,)}
+FAKE: Shapes = {"fake": (2,)}
+CYCLES: Shapes = {"real_a": (3, 2), "cycled_a": (3, 2), "real_b": (3, 2), "cycled_b": (3, 2)}
+SAME: Shapes = {"real_a": (3,), "same_a": (3,), "real_b": (3,), "same_b": (3,)}
+LAYERS: Shapes = {"real": [(3,), (3,)], "fake": [(3,), (3,)]}
+CODES: Shapes = {"mu": (4,), "logvar": (4,)}
+SLOPES: Shapes = {"gradients": (3, 2)}
+WEIGHTS: Shapes = {"weights": [(4,), (4,)]}
 
 
-@dataclass(frozen=True)
-class CompositionCase:
-    """A composition, its parameters, and the shapes of its arrays, or of the arrays of a list."""
+def composition_case(loss: str, shapes: Shapes, params: Mapping[str, Any] | None = None) -> ArrayCase:
+    """A loss on numbers around zero, or on probabilities where it wants them."""
+    params = params or {}
 
-    loss: str
-    shapes: Shapes
-    params: Mapping[str, Any] = field(default_factory=dict)
+    def draw(generator: np.random.Generator, n: int) -> dict[str, Any]:
+        def one(shape: tuple[int, ...]) -> Array:
+            normal = generator.normal(size=(n, *shape))
+            return 1 / (1 + np.exp(-normal)) if params.get("from_logits") is False else normal
 
-    def random(self, dtype: Any = np.float64, salt: int = 0) -> dict[str, Any]:
-        """Arrays of numbers around zero, or probabilities where the loss wants them; some targets are alike."""
-        generator = np.random.default_rng([salt, *self.loss.encode()])
-
-        def draw(shape: tuple[int, ...]) -> Array:
-            normal = generator.normal(size=shape)
-            return (1 / (1 + np.exp(-normal)) if self.params.get("from_logits") is False else normal).astype(dtype)
-
-        drawn = {
-            name: [draw(each) for each in shape] if isinstance(shape[0], tuple) else draw(shape)
-            for name, shape in self.shapes.items()
+        return {
+            name: [one(x) for x in shape] if isinstance(shape, list) else one(shape) for name, shape in shapes.items()
         }
-        return drawn | {"target": np.rint(drawn["target"])} if "target" in drawn else drawn
 
-    def __str__(self) -> str:
-        return "-".join([self.loss, *(f"{key}={value}" for key, value in self.params.items())])
+    return ArrayCase(loss, draw, params, lambda weight, **given: REFERENCES[loss](weight, **given))
 
 
 CASES = (
-    CompositionCase("gan_discriminator_loss", REAL_AND_FAKE),
-    CompositionCase("gan_discriminator_loss", REAL_AND_FAKE, {"real_label": 0.9, "scale": 0.5, "reduction": "sum"}),
-    CompositionCase("gan_discriminator_loss", REAL_AND_FAKE, {"from_logits": False}),
-    CompositionCase("gan_generator_loss", FAKE),
-    CompositionCase("gan_generator_loss", FAKE, {"saturating": True, "scale": 0.5, "reduction": "sum"}),
-    CompositionCase("gan_generator_loss", FAKE, {"saturating": True, "from_logits": False}),
-    CompositionCase("lsgan_discriminator_loss", REAL_AND_FAKE),
-    CompositionCase(
+    composition_case("gan_discriminator_loss", REAL_AND_FAKE),
+    composition_case("gan_discriminator_loss", REAL_AND_FAKE, {"real_label": 0.9, "scale": 0.5}),
+    composition_case("gan_discriminator_loss", REAL_AND_FAKE, {"from_logits": False}),
+    composition_case("gan_generator_loss", FAKE),
+    composition_case("gan_generator_loss", FAKE, {"saturating": True, "scale": 0.5}),
+    composition_case("gan_generator_loss", FAKE, {"saturating": True, "from_logits": False}),
+    composition_case("lsgan_discriminator_loss", REAL_AND_FAKE),
+    composition_case(
         "lsgan_discriminator_loss",
         REAL_AND_FAKE,
-        {"real_label": 0.8, "fake_label": -1.0, "scale": 1.0, "reduction": "sum"},
+        {"real_label": 0.8, "fake_label": -1.0, "scale": 1.0},
     ),
-    CompositionCase("lsgan_generator_loss", FAKE),
-    CompositionCase("lsgan_generator_loss", FAKE, {"label": 0.0, "scale": 2.0, "reduction": "sum"}),
-    CompositionCase("hinge_gan_discriminator_loss", REAL_AND_FAKE),
-    CompositionCase("hinge_gan_discriminator_loss", REAL_AND_FAKE, {"reduction": "sum"}),
-    CompositionCase("hinge_gan_generator_loss", FAKE),
-    CompositionCase("hinge_gan_generator_loss", FAKE, {"reduction": "sum"}),
-    CompositionCase("wgan_discriminator_loss", REAL_AND_FAKE),
-    CompositionCase("wgan_discriminator_loss", REAL_AND_FAKE, {"reduction": "sum"}),
-    CompositionCase("wgan_generator_loss", FAKE),
-    CompositionCase("wgan_generator_loss", FAKE, {"reduction": "sum"}),
-    CompositionCase("relativistic_discriminator_loss", REAL_AND_FAKE),
-    CompositionCase("relativistic_discriminator_loss", REAL_AND_FAKE, {"scale": 0.5, "reduction": "sum"}),
-    CompositionCase("relativistic_generator_loss", REAL_AND_FAKE),
-    CompositionCase("relativistic_generator_loss", REAL_AND_FAKE, {"scale": 0.5, "reduction": "sum"}),
-    CompositionCase("gradient_penalty", SLOPES),
-    CompositionCase("gradient_penalty", SLOPES, {"one_sided": True, "target": 2.0, "scale": 3.0}),
-    CompositionCase("r1_penalty", SLOPES),
-    CompositionCase("r1_penalty", SLOPES, {"gamma": 2.0}),
-    CompositionCase("cycle_consistency_loss", CYCLES),
-    CompositionCase("cycle_consistency_loss", CYCLES, {"scale": 10.0, "reduction": "sum_per_sample"}),
-    CompositionCase("cycle_consistency_loss", CYCLES, {"reduction": "sum"}),
-    CompositionCase("identity_loss", SAME),
-    CompositionCase("identity_loss", SAME, {"scale": 0.5, "reduction": "sum_per_sample"}),
-    CompositionCase("identity_loss", SAME, {"reduction": "sum"}),
-    CompositionCase("feature_matching_loss", LAYERS),
-    CompositionCase("feature_matching_loss", LAYERS, {"norm": "l2", "scale": 10.0, "reduction": "sum_per_sample"}),
-    CompositionCase("feature_matching_loss", REAL_AND_FAKE | {"real": (5, 2)}, {"reduction": "sum"}),
-    CompositionCase("vae_kl_loss", CODES),
-    CompositionCase("vae_kl_loss", CODES, {"reduction": "sum"}),
-    CompositionCase("vae_kl_loss", CODES, {"free_bits": 0.9}),
-    CompositionCase("vae_kl_loss", CODES, {"free_bits": 0.9, "reduction": "sum"}),
-    CompositionCase("l1_penalty", WEIGHTS),
-    CompositionCase("l1_penalty", {"weights": (3, 4)}, {"scale": 0.1}),
-    CompositionCase("l2_penalty", WEIGHTS),
-    CompositionCase("l2_penalty", {"weights": (3, 4)}, {"scale": 0.1}),
+    composition_case("lsgan_generator_loss", FAKE),
+    composition_case("lsgan_generator_loss", FAKE, {"label": 0.0, "scale": 2.0}),
+    composition_case("hinge_gan_discriminator_loss", REAL_AND_FAKE),
+    composition_case("hinge_gan_generator_loss", FAKE),
+    composition_case("wgan_discriminator_loss", REAL_AND_FAKE),
+    composition_case("wgan_generator_loss", FAKE),
+    composition_case("relativistic_discriminator_loss", REAL_AND_FAKE),
+    composition_case("relativistic_discriminator_loss", REAL_AND_FAKE, {"scale": 0.5}),
+    composition_case("relativistic_generator_loss", REAL_AND_FAKE),
+    composition_case("relativistic_generator_loss", REAL_AND_FAKE, {"scale": 0.5}),
+    composition_case("gradient_penalty", SLOPES),
+    composition_case("gradient_penalty", SLOPES, {"one_sided": True, "target": 2.0, "scale": 3.0}),
+    composition_case("r1_penalty", SLOPES),
+    composition_case("r1_penalty", SLOPES, {"gamma": 2.0}),
+    composition_case("cycle_consistency_loss", CYCLES),
+    composition_case("cycle_consistency_loss", CYCLES, {"scale": 10.0}),
+    composition_case("identity_loss", SAME),
+    composition_case("identity_loss", SAME, {"scale": 0.5}),
+    composition_case("feature_matching_loss", LAYERS),
+    composition_case("feature_matching_loss", LAYERS, {"norm": "l2", "scale": 10.0}),
+    composition_case("feature_matching_loss", REAL_AND_FAKE),
+    composition_case("vae_kl_loss", CODES),
+    composition_case("vae_kl_loss", CODES, {"free_bits": 0.9}),
+    composition_case("l1_penalty", WEIGHTS),
+    composition_case("l1_penalty", {"weights": (4,)}, {"scale": 0.1}),
+    composition_case("l2_penalty", WEIGHTS),
+    composition_case("l2_penalty", {"weights": (4,)}, {"scale": 0.1}),
 )
 
 
@@ -102,56 +84,56 @@ def softplus(x: Array) -> Array:
     return np.logaddexp(0.0, x)
 
 
-def _reduced(values: Array, reduction: str = "mean") -> Any:
-    if reduction == "sum_per_sample":
-        return values.sum() / len(values)
-    return values.mean() if reduction == "mean" else values.sum()
+def average(x: Array, weight: Any, axis: Any = None) -> Any:
+    return np.average(x, axis, None if weight is None else np.broadcast_to(weight, x.shape))
 
 
-def _gan_discriminator(real, fake, from_logits=True, real_label=1.0, scale=1.0, reduction="mean"):
+def _gan_discriminator(weight, real, fake, from_logits=True, real_label=1.0, scale=1.0):
     if from_logits:
         on_real, on_fake = real_label * softplus(-real) + (1 - real_label) * softplus(real), softplus(fake)
     else:
         on_real, on_fake = -real_label * np.log(real) - (1 - real_label) * np.log(1 - real), -np.log(1 - fake)
-    return scale * (_reduced(on_real, reduction) + _reduced(on_fake, reduction))
+    return [scale * on_real, scale * on_fake]
 
 
-def _gan_generator(fake, saturating=False, from_logits=True, scale=1.0, reduction="mean"):
-    p = 1 / (1 + np.exp(-fake)) if from_logits else fake
-    return scale * _reduced(np.log(1 - p) if saturating else -np.log(p), reduction)
+def _gan_generator(weight, fake, saturating=False, from_logits=True, scale=1.0):
+    if from_logits:
+        return [-scale * softplus(fake) if saturating else scale * softplus(-fake)]
+    return [scale * np.log(1 - fake) if saturating else -scale * np.log(fake)]
 
 
-def _lsgan_discriminator(real, fake, real_label=1.0, fake_label=0.0, scale=0.5, reduction="mean"):
-    return scale * (_reduced((real - real_label) ** 2, reduction) + _reduced((fake - fake_label) ** 2, reduction))
+def _relativistic(weight, real, fake, scale=1.0):
+    on_real, on_fake = softplus(-(real - average(fake, weight))), softplus(fake - average(real, weight))
+    return [scale * on_real, scale * on_fake]
 
 
-def _hinge_gan_discriminator(real, fake, reduction="mean"):
-    return _reduced(np.maximum(0, 1 - real), reduction) + _reduced(np.maximum(0, 1 + fake), reduction)
+def _gradient_penalty(weight, gradients, target=1.0, one_sided=False, scale=10.0):
+    excess = np.sqrt((gradients**2).reshape(len(gradients), -1).sum(1)) - target
+    return [scale * (np.maximum(excess, 0) if one_sided else excess) ** 2]
 
 
-def _relativistic(real, fake, scale=1.0, reduction="mean"):
-    ahead, behind = softplus(-(real - fake.mean())), softplus(fake - real.mean())
-    return scale * (_reduced(ahead, reduction) + _reduced(behind, reduction))
+def _apart(weight, real_a, own_a, real_b, own_b, scale=1.0):
+    return [scale * abs(own_a - real_a), scale * abs(own_b - real_b)]
 
 
-def _gradient_penalty(gradients, target=1.0, one_sided=False, scale=10.0):
-    norms = np.sqrt((gradients**2).reshape(len(gradients), -1).sum(1))
-    excess = norms - target
-    return scale * ((np.maximum(excess, 0) if one_sided else excess) ** 2).mean()
+def _feature_matching(weight, real, fake, norm="l1", scale=1.0):
+    layers = zip(real, fake, strict=True) if isinstance(real, list) else [(real, fake)]
+    return [scale * abs(a - b) ** int(norm[1]) for a, b in layers]
 
 
-def _distance(pairs, scale, reduction, power=1):
-    return scale * sum(_reduced(abs(a - b) ** power, reduction) for a, b in pairs)
+def _vae_kl(weight, mu, logvar, free_bits=0.0):
+    each = (mu**2 + np.exp(logvar) - logvar - 1) / 2
+    if free_bits == 0.0:
+        return [each.sum(1)]
+    by_sample = None if weight is None else np.reshape(weight, (-1, 1))
+    return [np.full(len(mu), np.maximum(average(each, by_sample, 0), free_bits).sum())]
 
 
-def _feature_matching(real, fake, norm="l1", scale=1.0, reduction="mean"):
-    lists = isinstance(real, list)
-    return _distance(zip(real, fake, strict=True) if lists else [(real, fake)], scale, reduction, int(norm[1]))
+def _penalty(power):
+    def penalty(weight, weights, scale=1.0):
+        return [scale * abs(w) ** power for w in (weights if isinstance(weights, list) else [weights])]
 
-
-def _vae_kl(mu, logvar, free_bits=0.0, reduction="mean"):
-    each = ((mu**2 + np.exp(logvar) - logvar - 1) / 2).mean(0)
-    return np.maximum(each, free_bits).sum() * (1 if reduction == "mean" else len(mu))
+    return penalty
 
 
 def generalized_end_to_end(input, weight, bias, variant="softmax", reduction="sum"):
@@ -170,35 +152,27 @@ def generalized_end_to_end(input, weight, bias, variant="softmax", reduction="su
     return total if reduction == "sum" else total / (speakers * utterances)
 
 
-def _penalty(power):
-    def penalty(weights, scale=1.0):
-        return scale * sum((abs(w) ** power).sum() for w in (weights if isinstance(weights, list) else [weights]))
-
-    return penalty
-
-
-REFERENCES: dict[str, Callable[..., Any]] = {
+REFERENCES: dict[str, Callable[..., list[Array]]] = {
     "gan_discriminator_loss": _gan_discriminator,
     "gan_generator_loss": _gan_generator,
-    "lsgan_discriminator_loss": _lsgan_discriminator,
-    "lsgan_generator_loss": lambda fake, label=1.0, scale=0.5, reduction="mean": (
-        scale * _reduced((fake - label) ** 2, reduction)
-    ),
-    "hinge_gan_discriminator_loss": _hinge_gan_discriminator,
-    "hinge_gan_generator_loss": lambda fake, reduction="mean": -_reduced(fake, reduction),
-    "wgan_discriminator_loss": lambda real, fake, reduction="mean": (
-        _reduced(fake, reduction) - _reduced(real, reduction)
-    ),
-    "wgan_generator_loss": lambda fake, reduction="mean": -_reduced(fake, reduction),
+    "lsgan_discriminator_loss": lambda weight, real, fake, real_label=1.0, fake_label=0.0, scale=0.5: [
+        scale * (real - real_label) ** 2,
+        scale * (fake - fake_label) ** 2,
+    ],
+    "lsgan_generator_loss": lambda weight, fake, label=1.0, scale=0.5: [scale * (fake - label) ** 2],
+    "hinge_gan_discriminator_loss": lambda weight, real, fake: [np.maximum(0, 1 - real), np.maximum(0, 1 + fake)],
+    "hinge_gan_generator_loss": lambda weight, fake: [-fake],
+    "wgan_discriminator_loss": lambda weight, real, fake: [-real, fake],
+    "wgan_generator_loss": lambda weight, fake: [-fake],
     "relativistic_discriminator_loss": _relativistic,
-    "relativistic_generator_loss": lambda real, fake, **params: _relativistic(fake, real, **params),
+    "relativistic_generator_loss": lambda weight, real, fake, **params: _relativistic(weight, fake, real, **params),
     "gradient_penalty": _gradient_penalty,
-    "r1_penalty": lambda gradients, gamma=10.0: gamma / 2 * (gradients**2).sum() / len(gradients),
-    "cycle_consistency_loss": lambda real_a, cycled_a, real_b, cycled_b, scale=1.0, reduction="mean": _distance(
-        [(real_a, cycled_a), (real_b, cycled_b)], scale, reduction
+    "r1_penalty": lambda weight, gradients, gamma=10.0: [gamma / 2 * (gradients**2).reshape(len(gradients), -1).sum(1)],
+    "cycle_consistency_loss": lambda weight, real_a, cycled_a, real_b, cycled_b, **params: _apart(
+        weight, real_a, cycled_a, real_b, cycled_b, **params
     ),
-    "identity_loss": lambda real_a, same_a, real_b, same_b, scale=1.0, reduction="mean": _distance(
-        [(real_a, same_a), (real_b, same_b)], scale, reduction
+    "identity_loss": lambda weight, real_a, same_a, real_b, same_b, **params: _apart(
+        weight, real_a, same_a, real_b, same_b, **params
     ),
     "feature_matching_loss": _feature_matching,
     "vae_kl_loss": _vae_kl,

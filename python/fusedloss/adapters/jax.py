@@ -18,21 +18,18 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import numpy as np
 
-from .._composition import Composition, losses
-from .._loss import Loss
-
-AnyLoss: TypeAlias = "Loss[Any] | Composition[Any]"
+from .._loss import Loss, losses
 
 
 class _Call:
     """A loss with its parameters and the names of the arrays it is given: what is constant in a program."""
 
-    def __init__(self, loss: AnyLoss, names: tuple[str, ...]) -> None:
+    def __init__(self, loss: Loss[Any], names: tuple[str, ...]) -> None:
         self.loss = loss
         self.names = names
         self.data = len(_data_names(loss))
@@ -51,7 +48,7 @@ class _Call:
     @property
     def unreduced(self) -> bool:
         """Whether there is a value per term."""
-        return isinstance(self.loss, Loss) and self.loss._chosen_reduction == "none"
+        return self.loss._chosen_reduction == "none"
 
     def value_type(self, arrays: Sequence[Any]) -> Any:
         """Shape and dtype of the value."""
@@ -142,18 +139,18 @@ _loss.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 @functools.cache
-def _data_names(loss: AnyLoss) -> tuple[str, ...]:
+def _data_names(loss: Loss[Any]) -> tuple[str, ...]:
     """The arguments that are data rather than options."""
     return tuple(p.name for p in loss._signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
 
 
-def _array_of(loss: AnyLoss, name: str, value: Any) -> Any:
+def _array_of(loss: Loss[Any], name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)) and any(np.ndim(each) for each in value):
         raise TypeError(f"{loss.name}: {name} is a list of arrays; call the loss for each and add up")
     return jax.numpy.asarray(value)
 
 
-def _function_of(loss: AnyLoss) -> Callable[..., Any]:
+def _function_of(loss: Loss[Any]) -> Callable[..., Any]:
     empty = inspect.Parameter.empty
     parameters = [p.replace(annotation=empty) for p in loss._signature.parameters.values()]
     signature = inspect.Signature(parameters)

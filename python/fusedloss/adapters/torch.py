@@ -24,13 +24,12 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from .._composition import Composition, losses
-from .._loss import Loss
+from .._loss import Loss, losses
 
 # What `torch.nn.functional` does otherwise unless told.
 _AS_TORCH: dict[str, dict[str, Any]] = {"binary_cross_entropy": {"log_clamp": 100.0}}
@@ -69,23 +68,20 @@ def _tensor_of(array: Any) -> Any:
     return torch.from_numpy(array)
 
 
-AnyLoss: TypeAlias = "Loss[Any] | Composition[Any]"
-
-
 class _Call(NamedTuple):
     """A loss with its parameters, and what the tensors of a call are to it: first the data, then options by name.
 
     The tensors of an argument that is a list are named ``argument.0``, ``argument.1``, ...
     """
 
-    loss: AnyLoss
+    loss: Loss[Any]
     names: tuple[str, ...]
     wrt: tuple[str, ...]
 
     @property
     def unreduced(self) -> bool:
         """Whether there is a value per term."""
-        return isinstance(self.loss, Loss) and self.loss._chosen_reduction == "none"
+        return self.loss._chosen_reduction == "none"
 
     @property
     def arguments_wrt(self) -> tuple[str, ...]:
@@ -124,7 +120,7 @@ class _Call(NamedTuple):
     def value_and_grads(self, tensors: Sequence[Any]) -> list[Any]:
         """The value and then the gradients, in new tensors."""
         data, options = self.arguments(tensors)
-        if isinstance(self.loss, Loss):
+        if self.arguments_wrt == self.wrt:
             grads, options["out"] = self._new_gradients(tensors)
             value, _ = self.loss.value_and_grad(*data, wrt=self.wrt, **options)
         else:
@@ -135,8 +131,11 @@ class _Call(NamedTuple):
     def backward(self, cotangent: Any, tensors: Sequence[Any]) -> list[Any]:
         """The gradients of the sum of cotangents times unreduced values."""
         data, options = self.arguments(tensors)
-        grads, options["out"] = self._new_gradients(tensors)
-        self.loss.backward(_array_of(cotangent), *data, wrt=self.wrt, **options)
+        if self.arguments_wrt == self.wrt:
+            grads, options["out"] = self._new_gradients(tensors)
+            self.loss.backward(_array_of(cotangent), *data, wrt=self.wrt, **options)
+        else:
+            grads = self._chosen(self.loss.backward(_array_of(cotangent), *data, wrt=self.arguments_wrt, **options))
         return grads
 
     def _new_gradients(self, tensors: Sequence[Any]) -> tuple[list[Any], tuple[Any, ...]]:
@@ -161,8 +160,7 @@ class _Call(NamedTuple):
 def _call_of(text: str) -> _Call:
     """The call that `_text_of` described."""
     name, names, wrt, constants = json.loads(text)
-    known: dict[str, Any] = {**Loss.registry, **Composition.registry}
-    loss: AnyLoss = known[name]
+    loss = Loss.registry[name]
     return _Call(loss.bind(**constants) if constants else loss, tuple(names), tuple(wrt))
 
 
@@ -320,7 +318,7 @@ _value.register_autograd(_grads_of_values, setup_context=_keep_tensors)
 
 
 @functools.cache
-def _data_names(loss: AnyLoss) -> tuple[str, ...]:
+def _data_names(loss: Loss[Any]) -> tuple[str, ...]:
     """The arguments that are data rather than options."""
     return tuple(p.name for p in loss._signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
 
@@ -334,7 +332,7 @@ def _tensors_of(values: Sequence[Any]) -> list[Any]:
     return tensors
 
 
-def _apply(loss: AnyLoss, data: tuple[str, ...], defaults: dict[str, Any], given: dict[str, Any]) -> Any:
+def _apply(loss: Loss[Any], data: tuple[str, ...], defaults: dict[str, Any], given: dict[str, Any]) -> Any:
     """Run a loss on the arguments of a call, the first of which are data."""
     tensors: dict[str, Any] = {}
     for name in data:
@@ -377,7 +375,7 @@ def _apply(loss: AnyLoss, data: tuple[str, ...], defaults: dict[str, Any], given
     return _Reduced.apply(call, *tensors.values())[0]
 
 
-def _is_beyond(loss: AnyLoss, names: tuple[str, ...], given: dict[str, Any]) -> bool:
+def _is_beyond(loss: Loss[Any], names: tuple[str, ...], given: dict[str, Any]) -> bool:
     """Whether PyTorch has more: gradients in targets, a weight for every score, a row in odd shapes."""
     data = {name: given[name] for name in names if isinstance(given[name], torch.Tensor)}
     if any(tensor.requires_grad and name not in loss.differentiable for name, tensor in data.items()):
@@ -390,7 +388,7 @@ def _is_beyond(loss: AnyLoss, names: tuple[str, ...], given: dict[str, Any]) -> 
     return many or one_row or (scores is not None and not scores.dim())
 
 
-def _as_in_torch(loss: AnyLoss, names: tuple[str, ...], given: dict[str, Any]) -> None:
+def _as_in_torch(loss: Loss[Any], names: tuple[str, ...], given: dict[str, Any]) -> None:
     """Do what only PyTorch's own functions do with their arguments."""
     legacy = [given.pop(name, None) for name in _LEGACY]
     if legacy != [None, None]:
@@ -411,7 +409,7 @@ def _as_in_torch(loss: AnyLoss, names: tuple[str, ...], given: dict[str, Any]) -
     given.update(zip(names, tensors, strict=True))
 
 
-def _parameters_in_torch(loss: AnyLoss) -> dict[str, inspect.Parameter] | None:
+def _parameters_in_torch(loss: Loss[Any]) -> dict[str, inspect.Parameter] | None:
     """The parameters of PyTorch's function of the same name; None if it is called in another way."""
     theirs = getattr(torch.nn.functional, loss.name, None)
     if theirs is None:
@@ -424,7 +422,7 @@ def _parameters_in_torch(loss: AnyLoss) -> dict[str, inspect.Parameter] | None:
     return known if fits and set(known) <= {*loss._signature.parameters, *_LEGACY} else None
 
 
-def _function_of(loss: AnyLoss, known: dict[str, inspect.Parameter]) -> Callable[..., Any]:
+def _function_of(loss: Loss[Any], known: dict[str, inspect.Parameter]) -> Callable[..., Any]:
     """The loss as a function, with the parameters that PyTorch knows where it has them."""
     own = {name: p for name, p in loss._signature.parameters.items() if name not in known}
     parameters = [p.replace(annotation=inspect.Parameter.empty) for p in (*known.values(), *own.values())]
@@ -497,7 +495,7 @@ class _LossModule(torch.nn.Module):
         return ", ".join(f"{key}={value!r}" for key, value in told.items())
 
 
-def _module_of(loss: AnyLoss, function: Any) -> type[_LossModule]:
+def _module_of(loss: Loss[Any], function: Any) -> type[_LossModule]:
     name = _MODULE_NAMES.get(loss.name) or "".join(word.capitalize() for word in loss.name.split("_"))
     parameters = [p for p in function.__signature__.parameters.values() if p.name not in _data_names(loss)]
     options = tuple(p for p in parameters if p.name != "sample_weight")
