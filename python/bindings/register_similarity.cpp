@@ -87,6 +87,7 @@ struct similarity_request : request<rows_job> {
             case 'g': return similarity_role::groups;
             case 's': return similarity_role::scale;
             case 'n': return similarity_role::number;
+            case 'm': return similarity_role::numbers;
             default: return similarity_role::bias;
         }
     }
@@ -177,6 +178,10 @@ struct similarity_request : request<rows_job> {
                 if (a.size() != 1 && a.ndim() != 1) refuse(k, "a single number or one for each class");
                 number = a;
                 has_number = true;
+            } else if (in.role == similarity_role::numbers) {
+                if (!has_shape(a, 1, shape)) refuse(k, "one number for each of the rows");
+                learned = a;
+                job.learned = learned.data();
             } else {
                 lay_vectors(input_arg(k), a, type[k], in.role, in.data);
             }
@@ -399,7 +404,7 @@ struct similarity_request : request<rows_job> {
             if (!grad[k]) continue;
             similarity_input& in = similarity.input[k];
             job.grad[0].rows.data = this;
-            if (in.role == similarity_role::number) {
+            if (in.role == similarity_role::number || in.role == similarity_role::numbers) {
                 learned_grad = py::array_t<double>(count);
                 job.learned_grad = learned_grad.mutable_data();
             } else if (in.role == similarity_role::scale) {
@@ -467,6 +472,8 @@ struct similarity_request : request<rows_job> {
                 to[py::ellipsis()] = bias_grad.attr("reshape")(to.attr("shape"));
             else if (similarity.input[k].role == similarity_role::number)
                 to[py::ellipsis()] = gathered_numbers().attr("reshape")(to.attr("shape"));
+            else if (similarity.input[k].role == similarity_role::numbers)
+                to[py::ellipsis()] = learned_grad;
             else if (count == 0)
                 to[py::ellipsis()] = py::float_(0.0);
         }
@@ -474,8 +481,8 @@ struct similarity_request : request<rows_job> {
 
     std::int64_t shared = 0;  // columns
     py::object dense, compared[2];
-    py::array_t<double, py::array::c_style | py::array::forcecast> number, compared_bias;
-    py::array_t<double> learned, learned_grad;
+    py::array_t<double, py::array::c_style | py::array::forcecast> number, learned, compared_bias;
+    py::array_t<double> learned_grad;
     bool has_number = false;
     fusedloss::sum terms{0.0, 0.0};
 };

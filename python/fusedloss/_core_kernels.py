@@ -283,6 +283,7 @@ _ROLES = {
     "scale": "s",
     "bias": "a",
     "number": "n",
+    "numbers": "m",
 }
 _LABELS = {"given": 0, "diagonal": 1, "opposite": 2, "first": 3, "numbered": 4, "groups": 5}
 _BEYOND = {"line": 0, "falls": 1, "cosine": 2}
@@ -296,7 +297,7 @@ class SimilarityKernel(Kernel):
     several columns for each class ("centres": [C, K, D]), rows in groups whose means are the columns ("groups":
     [N, M, D], each row labelled with its group, which it meets without itself), a number that multiplies the scores
     ("scale") or is added to them ("bias", also one for each column), or one that each row has learned ("number", also
-    one for each label).
+    one for each label; "numbers": one for each row).
     Inputs of one kind follow one another.
 
     `label` is the label of each row, or `labels` says which column is a row's positive: that of its own number

@@ -7,21 +7,26 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from ._batch import AngularPairs
+from ._composition import composed, composition_of_a_batch, given
 from ._core_kernels import SimilarityKernel
-from ._loss import Result, similarity
-from ._validation import choice, finite, non_negative, positive
+from ._loss import _SIMILARITY, Loss, Result, similarity
+from ._validation import choice, finite, in_range, integer, non_negative, positive
 
 __all__ = [
+    "angular_loss",
     "batch_all_triplet_loss",
     "batch_hard_triplet_loss",
     "batch_semi_hard_triplet_loss",
     "circle_loss",
+    "fast_ap_loss",
     "generalized_lifted_structure_loss",
     "lifted_structure_loss",
     "margin_loss",
     "mega_batch_margin_loss",
     "multi_similarity_loss",
     "nca_loss",
+    "smooth_ap_loss",
     "tuplet_margin_loss",
 ]
 
@@ -36,6 +41,9 @@ _NCA = _kernel("nca")
 _LIFTED = _kernel("lifted_structure", first="lifted_negatives")
 _GENERALIZED_LIFTED = _kernel("generalized_lifted")
 _TUPLET = _kernel("tuplet_margin")
+_ANGULAR = SimilarityKernel("angular", {"input": "row", "negatives": "column", "pull": "numbers"}, target="target")
+_SMOOTH_AP = _kernel("smooth_ap")
+_FAST_AP = _kernel("fast_ap")
 _MARGIN = SimilarityKernel("margin_pairs", {"input": "both", "beta": "number"}, target="target")
 _BATCH_HARD = _kernel("batch_hard")
 _BATCH_ALL = _kernel("batch_all")
@@ -308,6 +316,120 @@ def tuplet_margin_loss(
         turn=math.radians(turn) if degrees else turn,
         gain=positive("scale", scale),
     )
+
+
+def _angular_rows(
+    input: ArrayLike,
+    negatives: ArrayLike,
+    pull: ArrayLike,
+    target: ArrayLike,
+    *,
+    column_target: ArrayLike | None = None,
+    scale: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "sum",
+) -> Result:
+    """For sums of two vectors of a class ``log(1 + sum_other exp(scale * <input, negative> - pull))``."""
+    return _ANGULAR(input, negatives, pull, label=target, of_columns=(column_target,), scale=scale)
+
+
+@composition_of_a_batch(trains=("input",), aliases=("AngularLoss", "N-pair angular loss"))
+def angular_loss(
+    input: ArrayLike, target: ArrayLike, *, alpha: float = 40.0, normalize_negatives: bool = True
+) -> Result:
+    """Angular loss: in the triangle of a pair and a negative, the angle at the negative stays below a bound.
+
+    No array of all triplets is made.
+
+    Formula: the mean over all pairs of a class of ``log(1 + sum_n exp(4 * t * (a + p) . n - 2 * (1 + t) * a . p))``
+        with ``t = tan(alpha)**2`` and the vectors divided by their norms, the sum being over the vectors of all other
+        classes; 0 without such pairs.
+    Gradient: the share of a negative in the sum times ``4 * t`` for the negative and for the pair, and minus the sum of
+        the shares times ``2 * (1 + t)`` between the two of the pair.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Wang et al. (2017), Deep metric learning with angular loss.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Classes ``[N]``: numbers that are compared.
+    alpha : float, default 40.0
+        The bound in degrees, between 0 and 90.
+    normalize_negatives : bool, default True
+        Divide negatives by their norms, too; pytorch-metric-learning does not.
+    {common}
+    """
+    bound = math.radians(in_range("alpha", alpha, 0.0, 90.0, inclusive="neither"))
+    rows = Loss(_angular_rows, family=_SIMILARITY, trains=("input", "negatives", "pull"))
+    embeddings, labels = given("input", input), given("target", target, constant=True)
+    plan = AngularPairs(rows, embeddings, labels, math.tan(bound) ** 2, bool(normalize_negatives))
+    return composed(plan, input=embeddings, target=labels)
+
+
+@similarity(trains=("input",), aliases=("Smooth-AP", "SmoothAPLoss", "smoothed average precision"))
+def smooth_ap_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    temperature: float = 0.01,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Smooth average precision: how high an anchor ranks its class, with sigmoids in place of steps.
+
+    Formula: ``1 - mean_p (1 + sum_same q) / (1 + sum_same q + sum_other q)`` over the positives p of an anchor, with
+        ``q = sigmoid((s - s_p) / temperature)`` for all others of the batch, ``s`` being cosines with the anchor. An
+        anchor without positives has the loss 0 and is not counted in a mean.
+    Gradient: through every ``q``, ``q * (1 - q) / temperature``, to the cosine that it is about and to that of p.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Brown et al. (2020), Smooth-AP: smoothing the path towards large-scale image retrieval.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    temperature : float, default 0.01
+        Width of the step; must be positive.
+    {common}
+    """
+    return _SMOOTH_AP(input, **_pairs(target), normalize=True, sharpness=1.0 / positive("temperature", temperature))
+
+
+@similarity(trains=("input",), aliases=("FastAP", "FastAPLoss", "histogram average precision"))
+def fast_ap_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    bins: int = 10,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """FastAP: average precision of an anchor's ranking by histograms of distances.
+
+    Formula: ``1 - sum_b h_b * H_b / A_b / P`` with ``h_b`` how many of the P positives of an anchor fall into bin b,
+        ``H_b`` how many into the bins up to b, ``A_b`` the same of all others of the batch. A squared distance of
+        vectors of length one counts for the two bins next to it, by its nearness to their middles, which divide [0, 4]
+        into `bins` parts. An anchor without positives has the loss 0 and is not counted in a mean.
+    Gradient: through the shares that a distance has in its bins; 0 in the middle of a bin.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Cakir et al. (2019), Deep metric learning to rank.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    bins : int, default 10
+        Number of parts, from 1 to 128.
+    {common}
+    """
+    parts = in_range("bins", integer("bins", bins), 1, 128)
+    return _FAST_AP(input, **_pairs(target), distance=True, normalize=True, bins=parts, farthest=4.0)
 
 
 @similarity(trains=("input", "beta"), aliases=("margin based loss", "MarginLoss"))

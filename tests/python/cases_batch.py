@@ -11,6 +11,7 @@ from cases_arrays import Array, ArrayCase
 # By argument, the shapes that do not depend on the number of vectors.
 VIEWS = {"x1": (4,), "x2": (4,)}
 VECTORS = {"input": (4,)}
+CLASSIFIED = {**VECTORS, "target": ()}
 SCORES = {"positive": (), "negative": (9,)}
 DISTANCES = {"positive_distance": (), "negative_distance": (5,)}
 
@@ -21,8 +22,8 @@ def batch_case(loss: str, shapes: Mapping[str, tuple[int, ...]], params: Mapping
     def draw(generator: np.random.Generator, n: int) -> dict[str, Array]:
         def one(name: str, shape: tuple[int, ...]) -> Array:
             normal = generator.normal(size=(n, *shape))
-            if name == "target":
-                return np.rint(normal)  # some are alike
+            if name == "target":  # some are alike
+                return np.rint(normal) if loss != "angular_loss" else generator.integers(0, n // 2 + 1, n) * 1.0
             return np.maximum(normal, 0.0) if name.endswith("weight") else normal
 
         return {name: one(name, shape) for name, shape in shapes.items()}
@@ -53,6 +54,8 @@ BATCH_CASES = (
     batch_case("cosent_embedding_loss", VIEWS | {"target": ()}),
     batch_case("cosent_embedding_loss", VIEWS | {"target": ()}, {"scale": 0.5}),
     batch_case("angle_loss", VIEWS | {"target": ()}),
+    batch_case("angular_loss", CLASSIFIED),
+    batch_case("angular_loss", CLASSIFIED, {"alpha": 30.0, "normalize_negatives": False}),
     batch_case("angle_loss", {"x1": (5,), "x2": (5,), "target": ()}, {"scale": 3.0}),
 )
 
@@ -126,6 +129,15 @@ def _angles(x1, x2):
     return abs((q.real + q.imag).sum(1))
 
 
+def _angular(input, target, alpha=40.0, normalize_negatives=True):
+    unit, t = input / np.linalg.norm(input, axis=1, keepdims=True), np.tan(np.radians(alpha)) ** 2
+    negatives, values = unit if normalize_negatives else input, []
+    for a, p in np.argwhere((target[:, None] == target) & ~np.eye(len(target), dtype=bool)):
+        far = 4 * t * negatives[target != target[a]] @ (unit[a] + unit[p])
+        values.append(np.logaddexp.reduce([0.0, *(far - 2 * (1 + t) * unit[a] @ unit[p])]))
+    return np.mean(values) if values else 0.0
+
+
 BATCH_REFERENCES: dict[str, Callable[..., Any]] = {
     "vicreg_loss": _vicreg,
     "barlow_twins_loss": _barlow,
@@ -137,5 +149,6 @@ BATCH_REFERENCES: dict[str, Callable[..., Any]] = {
     "self_adversarial_negative_sampling_loss": _self_adversarial,
     "cosent_loss": _cosent,
     "cosent_embedding_loss": lambda x1, x2, **given: _cosent(_cosines(x1, x2), **given),
+    "angular_loss": _angular,
     "angle_loss": lambda x1, x2, **given: _cosent(_angles(x1, x2), **given),
 }

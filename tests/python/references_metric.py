@@ -76,6 +76,26 @@ def tuplet_margin(s, same, other, *, margin=0.1, scale=64.0):
     return values, same.sum(1)
 
 
+def smooth_ap(s, same, other, *, temperature=0.01):
+    values = np.zeros(len(s))
+    for i, j in zip(*np.nonzero(same), strict=True):
+        q = 1 / (1 + np.exp(-(s[i] - s[i, j]) / temperature))
+        near = 1 + q[same[i]].sum() - q[j]
+        values[i] += (1 - near / (near + q[other[i]].sum())) / same[i].sum()
+    return values, same.any(1)
+
+
+def fast_ap(d, same, other, *, bins=10):
+    values = np.zeros(len(d))
+    middles = np.linspace(0, 4, bins + 1)[:, None]
+    for i in np.nonzero(same.any(1))[0]:
+        found, others = (relu(1 - abs(d[i, chosen[i]] - middles) * bins / 4).sum(1) for chosen in (same, other))
+        everything = np.cumsum(found + others)
+        precision = np.where(everything > 0, np.cumsum(found) / np.where(everything > 0, everything, 1), 0)
+        values[i] = 1 - (found * precision).sum() / same[i].sum()
+    return values, same.any(1)
+
+
 def margin_pairs(d, same, other, *, alpha=0.2, beta=1.2):
     excess = np.where(same, relu(alpha + d - beta), 0) + np.where(other, relu(alpha + beta - d), 0)
     return excess.sum(1), (excess > 0).sum(1)

@@ -79,8 +79,8 @@ using similarity_losses = type_list<
     shared_partition, score_cosine, sigmoid_pairs,
     // metric.hpp, centres.hpp
     multi_similarity, circle, neighbourhood_components, generalized_lifted, lifted_negatives,
-    lifted_structure, tuplet_margin, margin_pairs, batch_hard, batch_all, batch_semi_hard, proxy_anchor,
-    mega_batch_margin, ge2e_contrast, centre_softmax>;
+    lifted_structure, tuplet_margin, angular, smooth_ap, fast_ap, margin_pairs, batch_hard, batch_all,
+    batch_semi_hard, proxy_anchor, mega_batch_margin, ge2e_contrast, centre_softmax>;
 
 // Pairs of boxes.
 using box_losses = type_list<

@@ -19,6 +19,7 @@ enum class similarity_role : unsigned char {
     scale,    // a number that multiplies all scores
     bias,     // a number that is added to all, or one for each shared column
     number,   // what the rows have learned: one number, or one for each label
+    numbers,  // what the rows have learned: one number for each row
 };
 constexpr bool has_vectors(similarity_role role) { return role < similarity_role::scale; }
 

@@ -70,6 +70,36 @@ struct tuplet_margin {
     static constexpr rows_traits traits{2, 1, true};
 };
 
+// log(1 + sum_other e^(s - pull)), the row being the sum of two vectors of a class and the pull what it has
+// learned. Wang et al. (2017), Deep metric learning with angular loss.
+struct angular {
+    static constexpr const char* name = "angular";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// 1 - average precision of the anchor's ranking of the others, ranks being sums of sigmoid(sharpness (s -
+// s_p)) over all s. Brown et al. (2020).
+struct smooth_ap {
+    double sharpness = 100.0;
+    static constexpr const char* name = "smooth_ap";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "sharpness";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
+// 1 - average precision of histograms of distances with so many bins up to a largest distance. Cakir et al.
+// (2019).
+struct fast_ap {
+    double bins = 10.0, farthest = 4.0;
+    static constexpr const char* name = "fast_ap";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "bins farthest";
+    static constexpr rows_traits traits{2, 1, true};
+};
+constexpr int most_bins = 128;
+
 // sum_same max(0, alpha + d - beta) + sum_other max(0, alpha + beta - d), beta being what the row has
 // learned. Wu et al. (2017).
 struct margin_pairs {
@@ -292,6 +322,19 @@ FUSEDLOSS_INLINE void eval(const tuplet_margin& p, Row& row) {
 }
 
 template <class Row>
+FUSEDLOSS_INLINE void eval(const angular&, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row);
+    const auto score = [&](auto j) { return row.in(0, j); };
+    const T other = log_sum_exp(row, [&](auto j) { return set.other(j); }, score);
+    const auto odds = logistic(other - row.learned());
+    row.value(odds.softplus);
+    if (!row.wants_grad(0)) return;
+    row.learned_grad(-odds.sigmoid);
+    row.grad(0, [&](auto j) { return set.choose(j, T(0.0), odds.sigmoid * exp(score(j) - other)); });
+}
+
+template <class Row>
 FUSEDLOSS_INLINE void eval(const margin_pairs& p, Row& row) {
     using T = typename Row::number;
     const partners<Row> set(row, p.measure);
@@ -380,6 +423,83 @@ FUSEDLOSS_INLINE void eval(const batch_all& p, Row& row) {
     row.value(total);
     row.count(count);
     if (row.wants_grad(0)) row.grad(0, [&](auto j) { return set.slope(j) * row.get(0, j); });
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const smooth_ap& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row);
+    const T zero(0.0), one(1.0), many = set.count_same();
+    const T share = select(many == zero, zero, one / many);
+    T total(0.0);
+    row.for_each([&](auto j) { row.put(0, j, zero); });
+    for_each_positive(row, [&](T index, auto is_positive, T score) {
+        const auto ahead = [&](auto j) { return logistic(p.sharpness * (row.in(0, j) - score)); };
+        const auto same = [&](auto j) { return set.same(j) & !(row.index(j) == index); };
+        const T near = one + row.sum([&](auto j) { return select(same(j), ahead(j).sigmoid, zero); });
+        const T far = row.sum([&](auto j) { return select(set.other(j), ahead(j).sigmoid, zero); });
+        const T rank = near + far;
+        total = total + select(is_positive, share * (far / rank), zero);
+        if (!row.wants_grad(0)) return;
+        const T factor = select(is_positive, share * p.sharpness / (rank * rank), zero);
+        const T pulled = row.sum([&](auto j) {
+            const auto at = ahead(j);
+            const T side = select(set.other(j), near, select(same(j), -far, zero));
+            const T slope = factor * side * (at.sigmoid * at.sigmoid_neg);
+            row.put(0, j, row.get(0, j) + slope);
+            return slope;
+        });
+        row.add_at(0, index, -pulled);
+    });
+    row.value(total);
+    row.count(sign(many));
+    if (row.wants_grad(0)) row.grad(0, [&](auto j) { return row.get(0, j); });
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const fast_ap& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row, squared_distance);
+    const T zero(0.0), one(1.0), many = set.count_same();
+    const T share = select(many == zero, zero, one / many);
+    const int bins = int(p.bins);
+    const double width = p.farthest / p.bins;
+    // How far a column is from the middle of a bin, in widths of bins: it counts for the two next to it.
+    const auto away = [&](auto j, int b) { return set.distance(j) / width - double(b); };
+    const auto pulse = [&](auto j, int b) { return positive_part(one - abs(away(j, b))); };
+    // By bin: how many positives it has, what part of all up to it they are, and how many those are.
+    T found[most_bins + 1], precision[most_bins + 1], inverse[most_bins + 1];
+    T positives(0.0), all(0.0), gained(0.0);
+    for (int b = 0; b <= bins; ++b) {
+        found[b] = row.sum([&](auto j) { return select(set.same(j), pulse(j, b), zero); });
+        const T other = row.sum([&](auto j) { return select(set.other(j), pulse(j, b), zero); });
+        positives = positives + found[b];
+        all = all + (found[b] + other);
+        inverse[b] = select(all == zero, zero, one / all);
+        precision[b] = positives * inverse[b];
+        gained = gained + found[b] * precision[b];
+    }
+    row.value(select(many == zero, many, one - share * gained));
+    row.count(sign(many));
+    if (!row.wants_grad(0)) return;
+    // Derivatives of `gained` in what a bin has of positives and of others take the place of the first two.
+    T later_same(0.0), later_other(0.0);
+    for (int b = bins; b >= 0; --b) {
+        const T weight = found[b] * inverse[b];
+        later_same = later_same + weight * (one - precision[b]);
+        later_other = later_other - weight * precision[b];
+        found[b] = precision[b] + later_same;
+        precision[b] = later_other;
+    }
+    const T factor = share / width;
+    row.grad(0, [&](auto j) {
+        T slope(0.0);
+        for (int b = 0; b <= bins; ++b) {
+            const T side = away(j, b), inside = sign(positive_part(one - abs(side)));
+            slope = slope + inside * sign(side) * set.choose(j, found[b], precision[b]);
+        }
+        return select(set.same(j) | set.other(j), -(factor * slope), zero);
+    });
 }
 
 template <class Row>
