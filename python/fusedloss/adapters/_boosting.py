@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import activation
+from .. import _core, activation
+from .._config import thread_count
 from .._loss import _FLOAT32_RESULTS, _GRAD, Array, Loss
 
 _SOFTMAX_HESSIANS = ("gauss_newton", "upper", "lightgbm", "abs_residual")
@@ -126,7 +128,9 @@ class BoostingLoss:
         self.hess_floor = float(hess_floor)
         self.link = link_of(self.loss) if link is None else link
         self.n_threads = self.default_threads if n_threads is None else int(n_threads)
+        self.signed = takes_signs(self.loss)
         self.start: float | Array = 0.0
+        self._memory: dict[str, Any] = {}  # of the last results
 
     # ---- what training asks for --------------------------------------------------------------------
 
@@ -147,15 +151,14 @@ class BoostingLoss:
         return "exact" if self.loss.has_hessian else "ones", 1.0
 
     def grad_and_hess(self, labels: Any, scores: Any, weight: Any) -> tuple[Array, Array]:
-        """Gradient and Hessian of the weighted sum of losses in raw scores: new float32 arrays."""
+        """Gradient and Hessian of the weighted sum of losses in raw scores: float32 arrays."""
         scores, labels = self.checked(scores, labels)
         if weight is not None and (weight.ndim != 1 or len(weight) != len(scores)):
             raise ValueError(f"{self}: weight has shape {weight.shape}, scores have {scores.shape}")
         by_row = weight
         if weight is not None and self.loss.family == "elementwise" and scores.ndim == 2:
             by_row = weight[:, None]
-        grad = np.empty(scores.shape, np.float32, order=self.order)
-        hess = np.empty(scores.shape, np.float32, order=self.order)
+        grad, hess = self._results(scores.shape)
         mode, factor = self._resolved_hessian()
         options: dict[str, Any] = {"sample_weight": by_row, "reduction": "sum", "n_threads": self.n_threads}
         if self.loss.family == "rows":
@@ -168,19 +171,27 @@ class BoostingLoss:
             if mode != "exact":
                 options["hessian"] = mode
             self.loss.grad_and_hess(scores, labels, out=(grad, hess), **options)
-            if factor != 1.0:
-                hess *= np.float32(factor)
-        np.maximum(hess, np.float32(self.hess_floor), out=hess)
-        with np.errstate(over="ignore", invalid="ignore"):
-            suspicious = not math.isfinite(float(grad.sum()) + float(hess.sum()))
-        if suspicious:
-            self._check_results(grad, hess, scores, labels)
+        if not _core.finish_derivatives(grad, hess, factor, self.hess_floor, thread_count(self.n_threads)):
+            self._refuse_results(grad, hess, scores, labels)
         return grad, hess
 
-    def _check_results(self, grad: Array, hess: Array, scores: Array, labels: Array) -> None:
+    def _results(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        """Arrays for gradient and Hessian: those of the last call, if nobody has them any more, else new ones.
+
+        New memory has to be fetched from the system page by page, which can take longer than a loss.
+        """
+        pages, lent = self._memory.pop("last", (b"", ()))
+        size = 8 * math.prod(shape)
+        if len(pages) != size or any(array() is not None for array in lent):
+            pages = memoryview(np.empty(size, np.uint8))
+        # No views of an array but arrays on a buffer: they live as long as any view of them.
+        grad: Array = np.ndarray(shape, np.float32, pages, 0, order=self.order)
+        hess: Array = np.ndarray(shape, np.float32, pages, size // 2, order=self.order)
+        self._memory["last"] = pages, (weakref.ref(grad), weakref.ref(hess))
+        return grad, hess
+
+    def _refuse_results(self, grad: Array, hess: Array, scores: Array, labels: Array) -> None:
         bad = (~(np.isfinite(grad) & np.isfinite(hess))).reshape(len(grad), -1).any(1)
-        if not bad.any():  # it was the sum that overflowed
-            return
         row = int(np.argmax(bad))
         raise ValueError(
             f"{self}: gradient {grad[row]} and Hessian {hess[row]} in row {row}, of score {scores[row]} and label "
@@ -218,7 +229,7 @@ class BoostingLoss:
                 row = int(np.argmax(indices != labels))
                 raise ValueError(f"{self}: label {labels[row]} in row {row} is no class index")
             return indices
-        if takes_signs(self.loss) and labels.size and labels.min() == 0:
+        if self.signed and labels.size and labels.min() == 0:
             if not ((labels == 0) | (labels == 1)).all():
                 raise ValueError(f"{self}: labels must be 0 and 1, or -1 and 1")
             return 2 * labels - 1
@@ -245,10 +256,13 @@ class BoostingLoss:
 
     # ---- being a plain object ----------------------------------------------------------------------
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_memory": {}}
+
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return False
-        mine, its = dict(vars(self)), dict(vars(other))
+        mine, its = self.__getstate__(), other.__getstate__()
         return np.array_equal(mine.pop("start"), its.pop("start")) and mine == its
 
     def __hash__(self) -> int:

@@ -11,6 +11,7 @@ Examples
 
 from __future__ import annotations
 
+import functools
 import re
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -117,6 +118,7 @@ def _labels_of(data: Any, scores: Any) -> Array:
     return labels.reshape(np.shape(scores)) if several else labels
 
 
+@functools.cache
 def _has_residual_hessian() -> bool:
     try:
         release = re.match(r"(\d+)\.(\d+)", version("xgboost"))
