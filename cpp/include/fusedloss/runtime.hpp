@@ -115,7 +115,8 @@ double run_ordered_scores(const double* scores, const double* labels, double sca
 
 // What boosting asks for after a loss: hess = max(scale hess, floor). Returns whether all of grad and hess is
 // finite.
-bool finish_derivatives(const float* grad, float* hess, std::int64_t count, float scale, float floor, int threads);
+bool finish_derivatives(const float* grad, float* hess, std::int64_t count, float scale, float floor,
+                        int threads);
 
 // ISA levels, best first. set_isa returns false for a level that is unknown or that this CPU lacks.
 int isa_count();

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import weakref
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from .. import _core, activation
 from .._config import thread_count
-from .._loss import _FLOAT32_RESULTS, _GRAD, Array, Loss
+from .._loss import _FLOAT32_RESULTS, _GRAD, _HESS, Array, Loss
 
 _SOFTMAX_HESSIANS = ("gauss_newton", "upper", "lightgbm", "abs_residual")
 HESSIANS = ("builtin", "exact", "ones", *_SOFTMAX_HESSIANS)
@@ -93,6 +94,18 @@ Parameters
         Parameters of the loss."""
 
 
+_SMALL = 1 << 17  # bytes that allocators keep at hand
+
+
+class _Plan(NamedTuple):
+    """How the kernel is called: the loss with its options, the name of its scores, which results, and a factor."""
+
+    loss: Loss[Any]
+    first: str
+    results: int
+    factor: float  # of the Hessian
+
+
 class BoostingLoss:
     """A loss of scores and labels, with the conventions that boosting libraries need to be told."""
 
@@ -130,7 +143,6 @@ class BoostingLoss:
         self.n_threads = self.default_threads if n_threads is None else int(n_threads)
         self.signed = takes_signs(self.loss)
         self.start: float | Array = 0.0
-        self._memory: dict[str, Any] = {}  # of the last results
 
     # ---- what training asks for --------------------------------------------------------------------
 
@@ -150,7 +162,24 @@ class BoostingLoss:
             return "gauss_newton", 1.0
         return "exact" if self.loss.has_hessian else "ones", 1.0
 
-    def grad_and_hess(self, labels: Any, scores: Any, weight: Any) -> tuple[Array, Array]:
+    @functools.cached_property
+    def _plan(self) -> _Plan:
+        mode, factor = self._resolved_hessian()
+        bound: dict[str, Any] = {"reduction": "sum"}
+        if self.loss.family == "rows":
+            bound["axis"] = 1
+        if mode not in ("exact", "ones"):
+            bound["hessian"] = mode
+        results = _GRAD | _FLOAT32_RESULTS | (0 if mode == "ones" else _HESS)
+        return _Plan(self.loss.bind(**bound), self.loss.inputs[0], results, factor)
+
+    @functools.cached_property
+    def _memory(self) -> dict[str, Any]:
+        return {}
+
+    def grad_and_hess(
+        self, labels: Any, scores: Any, weight: Any, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
         """Gradient and Hessian of the weighted sum of losses in raw scores: float32 arrays."""
         scores, labels = self.checked(scores, labels)
         if weight is not None and (weight.ndim != 1 or len(weight) != len(scores)):
@@ -158,20 +187,14 @@ class BoostingLoss:
         by_row = weight
         if weight is not None and self.loss.family == "elementwise" and scores.ndim == 2:
             by_row = weight[:, None]
-        grad, hess = self._results(scores.shape)
-        mode, factor = self._resolved_hessian()
-        options: dict[str, Any] = {"sample_weight": by_row, "reduction": "sum", "n_threads": self.n_threads}
-        if self.loss.family == "rows":
-            options["axis"] = 1
-        if mode == "ones":
-            first = self.loss.inputs[0]
-            self.loss._run((scores, labels), options, _GRAD | _FLOAT32_RESULTS, first, (grad,))
+        grad, hess = self._results(scores.shape) if out is None else out
+        plan = self._plan
+        options = {"sample_weight": by_row, "n_threads": self.n_threads}
+        out = (grad, hess) if plan.results & _HESS else (grad,)
+        plan.loss._run((scores, labels), options, plan.results, plan.first, out)
+        if not plan.results & _HESS:
             hess[...] = 1.0 if weight is None else weight.reshape(-1, *[1] * (scores.ndim - 1))
-        else:
-            if mode != "exact":
-                options["hessian"] = mode
-            self.loss.grad_and_hess(scores, labels, out=(grad, hess), **options)
-        if not _core.finish_derivatives(grad, hess, factor, self.hess_floor, thread_count(self.n_threads)):
+        if not _core.finish_derivatives(grad, hess, plan.factor, self.hess_floor, thread_count(self.n_threads)):
             self._refuse_results(grad, hess, scores, labels)
         return grad, hess
 
@@ -180,8 +203,10 @@ class BoostingLoss:
 
         New memory has to be fetched from the system page by page, which can take longer than a loss.
         """
-        pages, lent = self._memory.pop("last", (b"", ()))
         size = 8 * math.prod(shape)
+        if size < _SMALL:
+            return np.empty(shape, np.float32, order=self.order), np.empty(shape, np.float32, order=self.order)
+        pages, lent = self._memory.pop("last", (b"", ()))
         if len(pages) != size or any(array() is not None for array in lent):
             pages = memoryview(np.empty(size, np.uint8))
         # No views of an array but arrays on a buffer: they live as long as any view of them.
@@ -257,7 +282,7 @@ class BoostingLoss:
     # ---- being a plain object ----------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_memory": {}}
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

@@ -40,11 +40,9 @@ class Objective(BoostingLoss):
 
     def calc_ders_range(self, approxes: Any, targets: Any, weights: Any) -> Array:
         """First and second derivatives of the negative loss as the two columns of an array, a row per score."""
-        grad, hess = self.grad_and_hess(np.asarray(targets), approxes, None if weights is None else np.asarray(weights))
-        columns = np.empty((len(grad), 2))
-        np.negative(grad, out=columns[:, 0])
-        np.negative(hess, out=columns[:, 1])
-        return columns
+        both = np.empty((2, len(approxes)), np.float32)
+        self.grad_and_hess(targets, approxes, weights, (both[0], both[1]))
+        return np.negative(both, out=both).T
 
     def calc_ders_multi(self, approx: Any, target: Any, weight: Any) -> tuple[list[float], list[list[float]]]:
         """Gradient and diagonal of the Hessian of the negative loss, for the scores of one row."""
