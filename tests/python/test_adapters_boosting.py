@@ -488,6 +488,20 @@ class TestWhatIsComputed:
         for a, b in zip(one, two, strict=True):
             np.testing.assert_array_equal(a, b)
 
+    @pytest.mark.parametrize("package", ["lightgbm", "xgboost"])
+    def test_memory_is_used_again_once_nobody_has_it(self, package):
+        labels, scores = np.zeros(50_000), np.linspace(-3, 3, 50_000)
+        objective = objective_of(package)
+        grad, hess = objective.grad_and_hess(labels, scores, None)
+        kept, copy, part = hess, hess.copy(), grad[:10].copy()
+        address, grad = grad.ctypes.data, grad[:10]
+        assert objective.grad_and_hess(labels, -scores, None)[0].ctypes.data != address
+        np.testing.assert_array_equal(grad, part)
+        np.testing.assert_array_equal(kept, copy)
+        address = objective.grad_and_hess(labels, scores, None)[0].ctypes.data
+        assert objective.grad_and_hess(labels, scores, None)[0].ctypes.data == address
+        assert pickle.loads(pickle.dumps(objective)) == objective == objective_of(package)
+
     def test_links(self):
         assert objective_of("lightgbm").link == "logit"
         assert objective_of("lightgbm", fl.poisson_nll_loss).link == "log"

@@ -190,8 +190,8 @@ class BoostingLoss:
         grad, hess = self._results(scores.shape) if out is None else out
         plan = self._plan
         options = {"sample_weight": by_row, "n_threads": self.n_threads}
-        out = (grad, hess) if plan.results & _HESS else (grad,)
-        plan.loss._run((scores, labels), options, plan.results, plan.first, out)
+        written = (grad, hess) if plan.results & _HESS else (grad,)
+        plan.loss._run((scores, labels), options, plan.results, plan.first, written)
         if not plan.results & _HESS:
             hess[...] = 1.0 if weight is None else weight.reshape(-1, *[1] * (scores.ndim - 1))
         if not _core.finish_derivatives(grad, hess, plan.factor, self.hess_floor, thread_count(self.n_threads)):
@@ -208,7 +208,7 @@ class BoostingLoss:
             return np.empty(shape, np.float32, order=self.order), np.empty(shape, np.float32, order=self.order)
         pages, lent = self._memory.pop("last", (b"", ()))
         if len(pages) != size or any(array() is not None for array in lent):
-            pages = memoryview(np.empty(size, np.uint8))
+            pages = np.empty(size, np.uint8).data
         # No views of an array but arrays on a buffer: they live as long as any view of them.
         grad: Array = np.ndarray(shape, np.float32, pages, 0, order=self.order)
         hess: Array = np.ndarray(shape, np.float32, pages, size // 2, order=self.order)
