@@ -35,6 +35,7 @@ from .evaluation import evaluate as evaluate
 from .generative import *
 from .likelihood import *
 from .linear import *
+from .linear_preference import *
 from .metric import *
 from .metric_learning import *
 from .multiclass import *

@@ -368,3 +368,19 @@ class SimilarityKernel(Kernel):
     def array_options(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of the leading options."""
         return self.target, self.target, self.target, "weight", "target", "target_weight", "target_bias"
+
+
+class Head:
+    """A loss of the scores of a linear layer that may have a bias, for layers whose three arrays have these names."""
+
+    def __init__(
+        self, loss: str, names: tuple[str, str, str] = ("input", "linear_weight", "linear_bias"), target: str = "target"
+    ) -> None:
+        roles = dict(zip(names, ("row", "column", "bias"), strict=True))
+        self._biased = SimilarityKernel(loss, roles, target=target)
+        self._plain = SimilarityKernel(loss, dict(list(roles.items())[:2]), target=target)
+
+    def __call__(self, input: Any, weight: Any, bias: Any, /, **options: Any) -> Result:
+        if bias is None:
+            return self._plain(input, weight, **options)
+        return self._biased(input, weight, bias, **options)

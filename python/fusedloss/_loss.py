@@ -119,6 +119,33 @@ ignore_index : int, default -100
     Rows with this class index count for nothing.
 """
 _SIMILARITY = Family("similarity", "rows", "a row", "the rows of scores, one for each vector", _LAYERS)
+_STUDENT = """\
+input : array_like
+    What the student's layer is applied to, ``[N, D]``.
+linear_weight : array_like
+    Its weights ``[C, D]``, one row per class.
+target : array_like
+    Scores ``[N, C]`` of the teacher; with `target_weight`, what the teacher's layer is applied to, ``[N, E]``.
+"""
+_REFERENCE = """\
+reference_log_prob : array_like, optional
+    Log-probabilities under a frozen reference model of what the loss compares, in place of its layer.
+reference_input : array_like, optional
+    What the layer of the reference model is applied to, like `input`.
+reference_weight : array_like, optional
+    The weights of that layer, like `linear_weight`.
+reference_bias : array_like, optional
+    Its bias.
+"""
+_ANSWER = """\
+input : array_like
+    What the layer is applied to, ``[{n}, T, D]``: T tokens of {answers}.
+linear_weight : array_like
+    Its weights ``[C, D]``, one row per class.
+target : array_like
+    The tokens' class indices ``[{n}, T]``; what is not part of an answer has `ignore_index`.
+"""
+_ANSWERS = Family("similarity", "answers", "an answer", "the answers", _LAYERS + _REFERENCE, _INDEX_ERROR)
 _PAIRS = Family("pairs", "rows", "a row", "`{}` without the axis of its vectors", VECTOR_AXIS)
 
 
@@ -506,6 +533,16 @@ elementwise = _Enlist(_ELEMENTWISE)
 ordinal = _Enlist(_ORDINAL)
 rows = _Enlist(_ROWS)
 similarity = _Enlist(_SIMILARITY)
+student_and_teacher = _Enlist(_SIMILARITY._replace(arrays=_STUDENT))
+answers_of_a_layer = _Enlist(_ANSWERS._replace(arrays=_ANSWER.format(n="N", answers="N answers")))
+pairs_of_answers = _Enlist(
+    _ANSWERS._replace(
+        terms="pairs of answers",
+        term="a pair",
+        shape="the pairs of answers",
+        arrays=_ANSWER.format(n="2 * N", answers="N chosen answers and then of N rejected ones"),
+    )
+)
 overlap = _Enlist(_OVERLAP)
 boxes = _Enlist(_BOXES)
 pairs = _Enlist(_PAIRS)

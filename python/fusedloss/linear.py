@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from numpy.typing import ArrayLike
 
-from ._core_kernels import SimilarityKernel
-from ._loss import Result, similarity
+from ._core_kernels import Head
+from ._loss import Result, similarity, student_and_teacher
 from ._validation import in_range, non_negative, positive
 from .distribution import distillation_parameters, jensen_shannon_parameters
 
@@ -20,26 +18,10 @@ __all__ = [
 ]
 
 
-class _Head:
-    """A loss of the scores of a linear layer that may have a bias."""
-
-    def __init__(self, loss: str, *, target: str = "target") -> None:
-        layer = {"input": "row", "linear_weight": "column"}
-        self._plain = SimilarityKernel(loss, layer, target=target)
-        self._biased = SimilarityKernel(loss, {**layer, "linear_bias": "bias"}, target=target)
-
-    def __call__(
-        self, input: ArrayLike, linear_weight: ArrayLike, linear_bias: ArrayLike | None, **more: Any
-    ) -> Result:
-        if linear_bias is None:
-            return self._plain(input, linear_weight, **more)
-        return self._biased(input, linear_weight, linear_bias, **more)
-
-
-_CROSS_ENTROPY = _Head("cross_entropy")
-_LOG_PROB = _Head("selected_log_prob")
-_DIVERGENCE = _Head("divergence", target="labels")
-_COSINE = _Head("score_cosine", target="labels")
+_CROSS_ENTROPY = Head("cross_entropy")
+_LOG_PROB = Head("selected_log_prob")
+_DIVERGENCE = Head("divergence", target="labels")
+_COSINE = Head("score_cosine", target="labels")
 
 
 @similarity(
@@ -150,7 +132,7 @@ def linear_selected_log_prob(
 # ---- a student and a teacher ----------------------------------------------------------------------
 
 
-@similarity(
+@student_and_teacher(
     trains=("input", "linear_weight"),
     aliases=("fused linear distillation", "linear KL divergence", "fused linear KL divergence"),
 )
@@ -180,12 +162,7 @@ def linear_distillation_loss(
 
     Parameters
     ----------
-    input : array_like
-        What the student's layer is applied to, ``[N, D]``.
-    linear_weight : array_like
-        Its weights ``[C, D]``, one row per class.
-    target : array_like
-        Scores ``[N, C]`` of the teacher; with `target_weight`, what the teacher's layer is applied to, ``[N, E]``.
+    {arrays}
     temperature : float, default 1.0
         Divides both scores.
     {common}
@@ -201,7 +178,7 @@ def linear_distillation_loss(
     )
 
 
-@similarity(
+@student_and_teacher(
     trains=("input", "linear_weight"),
     aliases=("LigerFusedLinearJSD", "linear JSD", "fused linear Jensen-Shannon divergence"),
 )
@@ -234,12 +211,7 @@ def linear_jensen_shannon_divergence(
 
     Parameters
     ----------
-    input : array_like
-        What the student's layer is applied to, ``[N, D]``.
-    linear_weight : array_like
-        Its weights ``[C, D]``, one row per class.
-    target : array_like
-        Scores ``[N, C]`` of the teacher; with `target_weight`, what the teacher's layer is applied to, ``[N, E]``.
+    {arrays}
     beta : float, default 0.5
         Share of the teacher in the mixture, in [0, 1], as `jensen_shannon_divergence` has it.
     temperature : float, default 1.0
@@ -258,7 +230,7 @@ def linear_jensen_shannon_divergence(
     )
 
 
-@similarity(
+@student_and_teacher(
     trains=("input", "linear_weight"),
     aliases=("LigerFusedLinearCosineSimilarityLoss", "cosine distillation", "fused linear cosine distillation"),
 )
@@ -287,12 +259,7 @@ def linear_cosine_distillation_loss(
 
     Parameters
     ----------
-    input : array_like
-        What the student's layer is applied to, ``[N, D]``.
-    linear_weight : array_like
-        Its weights ``[C, D]``, one row per class.
-    target : array_like
-        Scores ``[N, C]`` of the teacher; with `target_weight`, what the teacher's layer is applied to, ``[N, E]``.
+    {arrays}
     {common}
     """
     return _COSINE(

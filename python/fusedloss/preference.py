@@ -197,14 +197,15 @@ def orpo_loss(
     policy_rejected: ArrayLike,
     *,
     beta: float = 0.1,
+    alpha: ArrayLike = 1.0,
     sample_weight: ArrayLike | None = None,
     reduction: str = "mean",
 ) -> Result:
     """Odds ratio preference optimisation: likelihood of the chosen answer plus a penalty on the odds ratio.
 
-    Formula: ``beta * softplus(-v) - policy_chosen`` with ``v = o(policy_chosen) - o(policy_rejected)`` and the
+    Formula: ``beta * softplus(-v) - alpha * policy_chosen`` with ``v = o(policy_chosen) - o(policy_rejected)`` and the
         log-odds ``o(a) = a - log(1 - exp(a))``.
-    Gradient: ``-beta * sigmoid(-v) / (1 - exp(policy_chosen)) - 1`` for `policy_chosen`,
+    Gradient: ``-beta * sigmoid(-v) / (1 - exp(policy_chosen)) - alpha`` for `policy_chosen`,
         ``beta * sigmoid(-v) / (1 - exp(policy_rejected))`` for `policy_rejected`.
     Domain: log-probabilities up to 0, NaN above.
     Source: Hong, Lee and Thorne (2024), ORPO: monolithic preference optimization without reference model.
@@ -217,9 +218,11 @@ def orpo_loss(
         The same of the other answers, broadcast to the shape of `policy_chosen`.
     beta : float, default 0.1
         Weight of the odds ratio (lambda in the paper).
+    alpha : array_like, default 1.0
+        Weight of the negative log-likelihood, broadcast to the shape of `policy_chosen`.
     {common}
     """
-    return kernels.orpo(policy_chosen, policy_rejected, beta=non_negative("beta", beta))
+    return kernels.orpo(policy_chosen, policy_rejected, alpha, beta=non_negative("beta", beta))
 
 
 @elementwise(trains=("policy",), aliases=("Kahneman-Tversky optimization",))

@@ -658,9 +658,9 @@ def _cases() -> Iterator[Case]:
         "simpo_loss", policy, {"beta": 2.0, "gamma": 0.5}, {"beta": 1.0, "gamma": 1.5, "label_smoothing": 0.25}
     )
     surely = LogProbability(below_zero=True)
-    yield from on(
-        "orpo_loss", {"policy_chosen": surely, "policy_rejected": surely}, {"beta": rounded(0.1)}, {"beta": 1.5}
-    )
+    surely_both = {"policy_chosen": surely, "policy_rejected": surely}
+    yield from on("orpo_loss", surely_both, {"beta": rounded(0.1)}, {"beta": 1.5})
+    yield from on("orpo_loss", {**surely_both, "alpha": NonNegative(limit=1e4)}, {"beta": 0.5})
     yield from on(
         "kto_loss",
         {"policy": log_probability, "reference": log_probability, "desirable": BINARY, "kl": NonNegative(limit=1e4)},

@@ -1624,17 +1624,18 @@ def simpo_loss(m, policy_chosen, policy_rejected, *, beta=2.0, gamma=0.5, label_
 
 
 @reference
-def orpo_loss(m, policy_chosen, policy_rejected, *, beta=0.1):
+def orpo_loss(m, policy_chosen, policy_rejected, *, beta=0.1, alpha=1.0):
     chosen, rejected = m.exp(policy_chosen), m.exp(policy_rejected)
     miss_chosen, miss_rejected = -m.expm1(policy_chosen), -m.expm1(policy_rejected)
     # The odds ratio multiplied out, which keeps its slope finite at probability 1.
     ratio = rejected * miss_chosen / (chosen * miss_rejected)
     divisor = chosen * miss_rejected + rejected * miss_chosen
     return Reference(
-        beta * m.log1p(ratio) - policy_chosen,
+        beta * m.log1p(ratio) - alpha * policy_chosen,
         {
-            "policy_chosen": -beta * rejected / divisor - 1,
+            "policy_chosen": -beta * rejected / divisor - alpha,
             "policy_rejected": beta * rejected * miss_chosen / (divisor * miss_rejected),
+            "alpha": -policy_chosen,
         },
     )
 

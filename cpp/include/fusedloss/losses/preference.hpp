@@ -39,14 +39,14 @@ struct cpo {
     static constexpr elementwise_traits traits{3, 0b011, false, arithmetic::extended};
 };
 
-// Odds ratio preference optimisation (Hong et al. 2024): beta softplus(-v) - chosen, with v the difference of
-// the log-odds a - log(1 - e^a) of the two answers.
+// Odds ratio preference optimisation (Hong et al. 2024): beta softplus(-v) - alpha chosen, with v the
+// difference of the log-odds a - log(1 - e^a) of the two answers.
 struct orpo {
     double beta = 0.1;
     static constexpr const char* name = "orpo";
-    static constexpr const char* inputs = "policy_chosen policy_rejected";
+    static constexpr const char* inputs = "policy_chosen policy_rejected alpha";
     static constexpr const char* params = "beta";
-    static constexpr elementwise_traits traits{2, 0b11, false, arithmetic::extended};
+    static constexpr elementwise_traits traits{3, 0b011, false, arithmetic::extended};
 };
 
 // Kahneman-Tversky optimisation (Ethayarajh et al. 2024): w s(-+beta (policy - reference - kl)), minus and
@@ -159,10 +159,10 @@ FUSEDLOSS_INLINE terms<T, 3> eval(const cpo& p, T chosen, T rejected, T alpha) {
 }
 
 template <class T>
-FUSEDLOSS_INLINE terms<T, 2> eval(const orpo& p, T chosen, T rejected) {
+FUSEDLOSS_INLINE terms<T, 3> eval(const orpo& p, T chosen, T rejected, T alpha) {
     const T zero(0.0), one(1.0), d = chosen - rejected;
     const T miss_chosen = -expm1(chosen), miss_rejected = -expm1(rejected);  // 1 - e^a
-    const T value = p.beta * softplus(log(miss_chosen) - log(miss_rejected) - d) - chosen;
+    const T value = p.beta * softplus(log(miss_chosen) - log(miss_rejected) - d) - zero_times(alpha, chosen);
     // The slopes by the odds ratio multiplied out, for the odds are infinite where they are finite: both
     // probabilities divided by the larger one.
     const T e = exp(-abs(d)), likely = select(d < zero, e, one), unlikely = select(d < zero, one, e);
@@ -170,7 +170,8 @@ FUSEDLOSS_INLINE terms<T, 2> eval(const orpo& p, T chosen, T rejected) {
     // share (1 - e^chosen) / (1 - e^rejected), by the quotient that neither overflows nor loses digits.
     const T relative = select(miss_rejected > T(1e-100), miss_chosen * (share / miss_rejected),
                               share * miss_chosen / miss_rejected);
-    return {value, {poisoned_by(value, -p.beta * share - 1.0), poisoned_by(value, p.beta * relative)}, zero};
+    const T to_chosen = poisoned_by(value, -p.beta * share - alpha);
+    return {value, {to_chosen, poisoned_by(value, p.beta * relative), zero}, zero};
 }
 
 template <class T>
