@@ -38,6 +38,7 @@ from .linear import *
 from .linear_preference import *
 from .metric import *
 from .metric_learning import *
+from .mining import *
 from .multiclass import *
 from .multilabel import *
 from .ordinal import *

@@ -247,30 +247,27 @@ class AngularPairs(OfABatch):
         labels = self._labels(len(x))
         unit = np.asarray(l2_normalize(x))
         others = unit if self.normalize_negatives else x
+        wanted = bool(self.array.names & asked.wrt)
         of_unit, of_others = np.zeros_like(unit), np.zeros_like(unit)
         totals, pairs, pull_of = list[float](), 0, 2.0 * (1.0 + self.square)
         for a, p in class_pairs(labels):
             pairs += len(a)
             pulls = pull_of * np.einsum("nd,nd->n", unit[a], unit[p])
-            value, (of_sums, of_columns, of_pulls) = self.rows.value_and_grad(
-                unit[a] + unit[p],
-                others,
-                pulls,
-                labels[a],
-                column_target=labels,
-                scale=4.0 * self.square,
-                **asked.options("sum", None),
-            )
+            arguments = unit[a] + unit[p], others, pulls, labels[a]
+            options = {**asked.options("sum", None), "column_target": labels, "scale": 4.0 * self.square}
+            if not wanted:
+                totals.append(float(self.rows(*arguments, **options)))
+                continue
+            value, (of_sums, of_columns, of_pulls) = self.rows.value_and_grad(*arguments, **options)
             totals.append(float(value))
             of_others += of_columns
             of_unit[a] += of_sums + (pull_of * of_pulls)[:, None] * unit[p]
             of_unit[p] += of_sums + (pull_of * of_pulls)[:, None] * unit[a]
-        if self.normalize_negatives:
-            grad = l2_normalize.backward(of_unit + of_others, x)
-        else:
-            grad = l2_normalize.backward(of_unit, x) + of_others
         into: Gradients = {}
-        if self.array.names & asked.wrt:
+        if wanted and self.normalize_negatives:
+            of_unit, of_others = of_unit + of_others, np.zeros_like(unit)
+        if wanted:
+            grad = l2_normalize.backward(of_unit, x) + of_others
             self.array.pull(asked.factor / max(pairs, 1) * grad, asked, into)
         return math.fsum(totals) / max(pairs, 1), into
 
