@@ -51,6 +51,8 @@ def compare(loss, given, learned, ours, names):
             lambda: theirs.TupletMarginLoss(margin=5.73, scale=16),
             TUPLET,
         ),
+        (lambda: theirs.AngularLoss(), fl.angular_loss.bind(normalize_negatives=False)),
+        (lambda: theirs.FastAPLoss(num_bins=10), fl.fast_ap_loss),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
