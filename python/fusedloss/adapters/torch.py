@@ -24,7 +24,7 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,10 +55,9 @@ _LEGACY = ("size_average", "reduce")
 
 def _array_of(tensor: Any) -> Any:
     """The memory of a tensor as an array."""
-    tensor = tensor.detach()
     if tensor.dtype is torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(import_module("ml_dtypes").bfloat16)
-    return tensor.resolve_neg().numpy()
+        return tensor.detach().view(torch.int16).numpy().view(import_module("ml_dtypes").bfloat16)
+    return tensor.numpy(force=True)
 
 
 def _tensor_of(array: Any) -> Any:
@@ -68,48 +67,48 @@ def _tensor_of(array: Any) -> Any:
     return torch.from_numpy(array)
 
 
-class _Call(NamedTuple):
+class _Call:
     """A loss with its parameters, and what the tensors of a call are to it: first the data, then options by name.
 
     The tensors of an argument that is a list are named ``argument.0``, ``argument.1``, ...
     """
 
-    loss: Loss[Any]
-    names: tuple[str, ...]
-    wrt: tuple[str, ...]
-
-    @property
-    def unreduced(self) -> bool:
-        """Whether there is a value per term."""
-        return self.loss._chosen_reduction == "none"
-
-    @property
-    def arguments_wrt(self) -> tuple[str, ...]:
-        """The arguments that the gradients belong to."""
-        return tuple(dict.fromkeys(name.partition(".")[0] for name in self.wrt))
+    def __init__(self, loss: Loss[Any], names: tuple[str, ...], wrt: tuple[str, ...]) -> None:
+        self.loss, self.names, self.wrt = loss, names, wrt
+        self.unreduced = loss._chosen_reduction == "none"  # a value per term
+        # The arguments that the gradients belong to.
+        self.arguments_wrt = tuple(dict.fromkeys(name.partition(".")[0] for name in wrt))
+        # Where tensors stand: a number, or several of a list.
+        self._places: dict[str, Any] = {}
+        for k, name in enumerate(names):
+            argument, listed, _ = name.partition(".")
+            if listed:
+                self._places.setdefault(argument, []).append(k)
+            else:
+                self._places[argument] = k
+        self._data = tuple(self._places.pop(name) for name in _data_names(loss))
+        options = set(self._places.values())
+        self._data_places = tuple(k for k in range(len(names)) if k not in options)
+        self.wrt_places = tuple(map(names.index, wrt))
 
     def arguments(self, tensors: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments of the loss."""
-        given: dict[str, Any] = {}
-        for name, tensor in zip(self.names, tensors, strict=True):
-            array = _array_of(tensor) if isinstance(tensor, torch.Tensor) else tensor
-            argument, listed, _ = name.partition(".")
-            if listed:
-                given.setdefault(argument, []).append(array)
-            else:
-                given[argument] = array
-        data = [given.pop(name) for name in _data_names(self.loss)]
-        return data, {**given, "n_threads": torch.get_num_threads()}
+        arrays = [_array_of(tensor) if isinstance(tensor, torch.Tensor) else tensor for tensor in tensors]
+        data = [[arrays[k] for k in place] if isinstance(place, list) else arrays[place] for place in self._data]
+        options = {name: arrays[place] for name, place in self._places.items()}
+        options["n_threads"] = torch.get_num_threads()
+        return data, options
 
     def value(self, value: Any, tensors: Sequence[Any]) -> Any:
         """What the loss gives, as a tensor."""
-        return _tensor_of(value) if isinstance(value, np.ndarray) else torch.tensor(value, dtype=self.dtype(tensors))
+        if isinstance(value, np.ndarray):
+            return _tensor_of(value)
+        return torch.scalar_tensor(value, dtype=self.dtype(tensors))
 
     def dtype(self, tensors: Sequence[Any]) -> Any:
         """The dtype of the value: what the floating data have in common."""
-        options = set(self.names) - {*_data_names(self.loss)}
-        data = [t for name, t in zip(self.names, tensors, strict=True) if name not in options or "." in name]
-        floating = [tensor.dtype for tensor in data if tensor.dtype.is_floating_point]
+        dtypes = [tensors[k].dtype for k in self._data_places]
+        floating = {dtype for dtype in dtypes if dtype.is_floating_point}
         return functools.reduce(torch.promote_types, floating) if floating else torch.float64
 
     def run(self, tensors: Sequence[Any]) -> Any:
@@ -139,8 +138,12 @@ class _Call(NamedTuple):
         return grads
 
     def _new_gradients(self, tensors: Sequence[Any]) -> tuple[list[Any], tuple[Any, ...]]:
-        grads = [torch.empty_like(tensors[self.names.index(name)]) for name in self.wrt]
-        return grads, tuple(_array_of(grad) for grad in grads)
+        grads = self.like_gradients(tensors)
+        return grads, tuple(map(_array_of, grads))
+
+    def like_gradients(self, tensors: Sequence[Any]) -> list[Any]:
+        """Tensors for the gradients."""
+        return [torch.empty_like(tensors[k]) for k in self.wrt_places]
 
     def _chosen(self, arrays: Any) -> list[Any]:
         """Of the gradients in arguments those that are wanted."""
@@ -152,8 +155,10 @@ class _Call(NamedTuple):
 
     def spread(self, grads: Sequence[Any]) -> list[Any]:
         """Gradients in the places of their tensors."""
-        by_name = dict(zip(self.wrt, grads, strict=True))
-        return [by_name.get(name) for name in self.names]
+        spread: list[Any] = [None] * len(self.names)
+        for k, grad in zip(self.wrt_places, grads, strict=True):
+            spread[k] = grad
+        return spread
 
 
 @functools.lru_cache(maxsize=1024)
@@ -192,6 +197,13 @@ def _final(grads: Sequence[Any]) -> Sequence[Any]:
     return refused if len(grads) > 1 else (refused,)
 
 
+def _apply_to(function: Any, *args: Any) -> Any:
+    """``function.apply``, which binds a signature first that only the functional transforms may need."""
+    if torch._C._are_functorch_transforms_active():
+        return function.apply(*args)
+    return super(torch.autograd.Function, function).apply(*torch._functorch.utils.unwrap_dead_wrappers(args))
+
+
 class _Reduced(torch.autograd.Function):
     """A mean or a sum, whose gradients are computed along with it."""
 
@@ -203,7 +215,7 @@ class _Reduced(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
         ctx.call, *tensors = inputs
         # Gradients of leaves may be added to in place, so they must not be those that are kept.
-        ctx.leaves = [tensors[ctx.call.names.index(name)].is_leaf for name in ctx.call.wrt]
+        ctx.leaves = [tensors[k].is_leaf for k in ctx.call.wrt_places]
         ctx.mark_non_differentiable(*output[1:])
         ctx.save_for_backward(*output[1:])
 
@@ -246,7 +258,7 @@ def _value_and_grads(tensors: Sequence[torch.Tensor], call: str) -> list[torch.T
 def _(tensors: Sequence[Any], call: str) -> list[Any]:
     known = _call_of(call)
     value = tensors[0].new_empty((), dtype=known.dtype(tensors))
-    return [value, *(torch.empty_like(tensors[known.names.index(name)]) for name in known.wrt)]
+    return [value, *known.like_gradients(tensors)]
 
 
 def _keep_grads(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Any]) -> None:
@@ -298,8 +310,7 @@ def _backward(cotangent: torch.Tensor, tensors: Sequence[torch.Tensor], call: st
 
 @_backward.register_fake
 def _(cotangent: Any, tensors: Sequence[Any], call: str) -> list[Any]:
-    known = _call_of(call)
-    return [torch.empty_like(tensors[known.names.index(name)]) for name in known.wrt]
+    return _call_of(call).like_gradients(tensors)
 
 
 def _keep_tensors(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -349,7 +360,7 @@ def _apply(loss: Loss[Any], data: tuple[str, ...], defaults: dict[str, Any], giv
         elif value is not None:
             constants[name] = value
     for name, tensor in tensors.items():
-        if tensor.device.type != "cpu":
+        if not tensor.is_cpu:
             raise TypeError(f"{loss.name}: {name} is on device {tensor.device}, expected a tensor on the CPU")
     wrt: tuple[str, ...] = ()
     if torch.is_grad_enabled():
@@ -371,8 +382,8 @@ def _apply(loss: Loss[Any], data: tuple[str, ...], defaults: dict[str, Any], giv
     if not wrt:
         return call.run(list(tensors.values()))
     if unreduced:
-        return _Unreduced.apply(call, *tensors.values())
-    return _Reduced.apply(call, *tensors.values())[0]
+        return _apply_to(_Unreduced, call, *tensors.values())
+    return _apply_to(_Reduced, call, *tensors.values())[0]
 
 
 def _is_beyond(loss: Loss[Any], names: tuple[str, ...], given: dict[str, Any]) -> bool:
@@ -405,7 +416,7 @@ def _as_in_torch(loss: Loss[Any], names: tuple[str, ...], given: dict[str, Any])
                 "to broadcast these to each other is seldom meant",
                 stacklevel=4,
             )
-        tensors = torch.broadcast_tensors(first, *others)
+        tensors = list(torch.broadcast_tensors(first, *others))
     given.update(zip(names, tensors, strict=True))
 
 
