@@ -9,7 +9,7 @@ from . import _core
 from ._config import thread_count
 from ._core_kernels import box_kernels
 from ._loss import Array, Result, boxes
-from ._validation import as_input, choice, non_negative, positive
+from ._validation import as_input, choice, in_range, non_negative, positive
 
 __all__ = [
     "alpha_iou_loss",
@@ -20,6 +20,8 @@ __all__ = [
     "efficient_box_iou_loss",
     "generalized_box_iou_loss",
     "minimum_point_distance_iou_loss",
+    "scylla_box_iou_loss",
+    "wise_box_iou_loss",
 ]
 
 _FORMATS = {"xyxy": 0.0, "cxcywh": 1.0, "xywh": 2.0}
@@ -232,6 +234,66 @@ def minimum_point_distance_iou_loss(
     return box_kernels.minimum_point_distance_iou(
         boxes1, boxes2, format=_code(format), eps=non_negative("eps", eps), diagonal=diagonal
     )
+
+
+@boxes(trains=("boxes1",), aliases=("SIoU", "SCYLLA-IoU"))
+def scylla_box_iou_loss(
+    boxes1: ArrayLike,
+    boxes2: ArrayLike,
+    *,
+    theta: float = 4.0,
+    format: str = "xyxy",
+    eps: float = 1e-7,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """SCYLLA IoU: IoU, the distance of the centres by the angle between them, and the difference of the shapes.
+
+    Formula: ``1 - IoU + (distance + shape) / 2``; ``distance = 2 - exp(-g * (dx / w)**2) - exp(-g * (dy / h)**2)`` with
+        the distances ``dx, dy`` of the centres, the sides ``w, h`` of the smallest enclosing box and ``g = 2 - 2 * |dx
+        * dy| / (dx**2 + dy**2)``; ``shape = (1 - exp(-|w1 - w2| / max(w1, w2)))**theta``, and the same of the heights.
+    Gradient: the sum of those of the terms; what an absolute value gives is 0 at 0.
+    Domain: any corners. Boxes with a negative width or height overlap nothing, and the larger side is that of the
+        larger magnitude; a NaN or infinite corner makes the loss
+        and the gradients of its pair NaN.
+    Source: Gevorgyan (2022), SIoU loss: more powerful learning for bounding box regression.
+
+    Parameters
+    ----------
+    {arrays}
+    theta : float, default 4.0
+        The power of the differences of the shapes; must be 1 at least, the paper takes 2 to 6.
+    {common}
+    """
+    power = in_range("theta", theta, 1.0, np.inf, inclusive="low")
+    return box_kernels.scylla_box_iou(boxes1, boxes2, format=_code(format), eps=non_negative("eps", eps), theta=power)
+
+
+@boxes(trains=("boxes1",), aliases=("WIoU", "WIoU v1"))
+def wise_box_iou_loss(
+    boxes1: ArrayLike,
+    boxes2: ArrayLike,
+    *,
+    format: str = "xyxy",
+    eps: float = 1e-7,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Wise IoU, version 1: the loss of the IoU, multiplied where the centres are apart.
+
+    Formula: ``(1 - IoU) * exp(|center1 - center2|**2 / (w**2 + h**2 + eps))``, with the sides of the smallest enclosing
+        box. The focusing of later versions is a factor per pair: pass it as `sample_weight`.
+    Gradient: that of the product, where the denominator of the exponent counts as a constant.
+    Domain: any corners. Boxes with a negative width or height overlap nothing; a NaN or infinite corner makes the loss
+        and the gradients of its pair NaN.
+    Source: Tong, Chen, Xu and Yu (2023), Wise-IoU: bounding box regression loss with dynamic focusing mechanism.
+
+    Parameters
+    ----------
+    {arrays}
+    {common}
+    """
+    return box_kernels.wise_box_iou(boxes1, boxes2, format=_code(format), eps=non_negative("eps", eps))
 
 
 def box_iou(boxes1: ArrayLike, boxes2: ArrayLike, *, format: str = "xyxy", n_threads: int | None = None) -> Array:

@@ -14,4 +14,5 @@ run(${CMAKE_COMMAND} -S ${SOURCE}/cpp/examples -B ${WORK}/build -DCMAKE_PREFIX_P
 run(${CMAKE_COMMAND} --build ${WORK}/build)
 run(${WORK}/build/huber)
 run(${WORK}/build/class_scores)
+run(${WORK}/build/boxes)
 run(${WORK}/build/runtime)

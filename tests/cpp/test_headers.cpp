@@ -158,6 +158,80 @@ void class_scores_against_plain_code(std::int64_t rows, std::int64_t classes, bo
     }
 }
 
+// 1 - IoU + what the smallest enclosing box has beyond the union, written out.
+long double generalized(const double* a, const double* b) {
+    const auto low = [&](int j) { return static_cast<long double>(std::fmin(a[j], b[j])); };
+    const auto high = [&](int j) { return static_cast<long double>(std::fmax(a[j], b[j])); };
+    const long double w = low(2) - high(0), h = low(3) - high(1), common = w > 0 && h > 0 ? w * h : 0;
+    const long double area = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common;
+    const long double hull = (high(2) - low(0)) * (high(3) - low(1));
+    return 1 - common / area + (hull - area) / hull;
+}
+
+// Boxes one after the other, or number by number.
+template <class T>
+void boxes_against_plain_code(std::int64_t n, bool numbers_first) {
+    const std::int64_t box_step = numbers_first ? 1 : 4, number_step = numbers_first ? n : 1;
+    const auto at = [&](std::int64_t i, int j) { return std::size_t(i * box_step + j * number_step); };
+    std::vector<T> first(std::size_t(4 * n)), second(first.size()), grad(first.size()), other(grad), same,
+        replaced;
+    std::vector<double> weight;
+    for (std::int64_t i = 0; i < n; ++i) {
+        const double x = 9 * std::sin(double(i)), y = 9 * std::cos(double(3 * i));
+        for (int j = 0; j < 4; ++j) {
+            first[at(i, j)] = T((j % 2 ? y : x) + (j < 2 ? 0 : 3 + std::sin(double(i + j))));
+            second[at(i, j)] = T(double(first[at(i, j)]) + 0.9 * std::sin(double(7 * i + j)));
+        }
+        weight.push_back(double(i % 3));
+    }
+    const fusedloss::generalized_box_iou loss{fusedloss::xyxy, 0.0};
+    const fusedloss::boxes<T> a{first.data(), n, box_step, number_step},
+        b{second.data(), n, box_step, number_step};
+    const auto to = [&](std::vector<T>& g) {
+        return fusedloss::boxes_out<T>{g.data(), n, box_step, number_step};
+    };
+    fusedloss::box_options options;
+    options.reduce = fusedloss::reduction::sum;
+    options.weight = weight.data();
+    const double fused = fusedloss::value_and_grad(loss, a, b, to(grad), options, to(other));
+    long double expected = 0, total = 0;
+    double worst = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+        double pair[2][4];
+        for (int j = 0; j < 4; ++j)
+            pair[0][j] = double(first[at(i, j)]), pair[1][j] = double(second[at(i, j)]);
+        const double w = weight[std::size_t(i)];
+        expected += w * generalized(pair[0], pair[1]);
+        total += w;
+        for (int k = 0; k < 2; ++k)
+            for (int j = 0; j < 4; ++j) {
+                const double kept = pair[k][j], step = 1e-6;
+                pair[k][j] = kept + step;
+                const long double up = generalized(pair[0], pair[1]);
+                pair[k][j] = kept - step;
+                const double slope = double(w * (up - generalized(pair[0], pair[1])) / (2 * step));
+                pair[k][j] = kept;
+                worst = std::fmax(worst, std::fabs(slope - double((k ? other : grad)[at(i, j)])));
+            }
+    }
+    const auto close = [](double x, long double y) {
+        return std::fabs(x - double(y)) <= 1e-12 * (1 + std::fabs(double(y)));
+    };
+    check(close(fused, expected) && fusedloss::value(loss, a, b, options) == fused, "boxes");
+    check(worst < 1e-6, "gradients of boxes");
+    for (int threads : {1, 2, 3}) {
+        options.threads = threads;
+        same = first, replaced = second;
+        check(fusedloss::value_and_grad(loss, {same.data(), n, box_step, number_step},
+                                        {replaced.data(), n, box_step, number_step}, to(same), options,
+                                        to(replaced)) == fused &&
+                  same == grad && replaced == other,
+              "gradients may replace the boxes, on any number of threads");
+    }
+    options.reduce = fusedloss::reduction::mean;
+    if (total > 0) check(close(fusedloss::value(loss, a, b, options), expected / total), "mean of boxes");
+}
+
 }  // namespace
 
 int main() {
@@ -174,6 +248,11 @@ int main() {
         class_scores_against_plain_code<double>(70, 3, classes_first);
         class_scores_against_plain_code<double>(20, 300, classes_first);
     }
+    for (bool numbers_first : {false, true})
+        for (int n : {0, 1, 70, 9000}) {
+            boxes_against_plain_code<float>(n, numbers_first);
+            boxes_against_plain_code<double>(n, numbers_first);
+        }
     const float input[] = {1, 2, 3}, target[] = {0, 0, 0};
     check(second_value(input, target, 3) == fusedloss::value(fusedloss::mse{}, fusedloss::in<float>{input, 3},
                                                              fusedloss::in<float>{target, 3}),
@@ -199,6 +278,18 @@ int main() {
         }
         check(thrown && untouched[0] == 7, "a label out of range is refused and nothing written");
     }
+    const float box[] = {0, 0, 1, 1};
+    const double wrong[] = {-1};
+    fusedloss::box_options weighted;
+    weighted.weight = wrong;
+    thrown = false;
+    try {
+        fusedloss::value_and_grad(fusedloss::box_iou{}, fusedloss::boxes<float>{box, 1},
+                                  fusedloss::boxes<float>{box, 1}, {untouched, 1}, weighted);
+    } catch (const fusedloss::error&) {
+        thrown = true;
+    }
+    check(thrown && untouched[0] == 7, "a negative weight is refused and nothing written");
     const int good[] = {2};
     thrown = false;
     try {

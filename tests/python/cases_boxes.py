@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from cases_arrays import Array, ArrayCase
-from references_boxes import REFERENCES, complete_alpha
+from references_boxes import CONSTANTS, REFERENCES
 
 
 def pairs_of_boxes(generator: np.random.Generator, size: int, *, format: str = "xyxy") -> dict[str, Array]:
@@ -34,7 +34,8 @@ def box_case(loss: str, params: dict[str, Any] | None = None) -> ArrayCase:
     draw = functools.partial(pairs_of_boxes, format=params.get("format", "xyxy"))
 
     def constants(**arrays: Array) -> dict[str, Any]:
-        return {"alpha": complete_alpha(**arrays, **params)} if loss == "complete_box_iou_loss" else {}
+        name, function = CONSTANTS.get(loss, ("", None))
+        return {name: function(**arrays, **params)} if function else {}
 
     def reference(weight: Any, **given: Any) -> list[Array]:
         return [REFERENCES[loss](**given)]
@@ -64,4 +65,9 @@ CASES = (
     *_formats("alpha_iou_loss", alpha=1.0, eps=0.5),
     box_case("minimum_point_distance_iou_loss"),
     *_formats("minimum_point_distance_iou_loss", image_size=(48.0, 64.0), eps=0.5),
+    box_case("scylla_box_iou_loss"),
+    box_case("scylla_box_iou_loss", {"theta": 1.0}),
+    *_formats("scylla_box_iou_loss", theta=2.5, eps=0.5),
+    box_case("wise_box_iou_loss"),
+    *_formats("wise_box_iou_loss", eps=0.5),
 )

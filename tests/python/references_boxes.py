@@ -80,6 +80,36 @@ def minimum_point_distance_iou_loss(boxes1, boxes2, image_size=(1.0, 1.0), forma
     return 1 - p.iou + squares / (image_size[0] ** 2 + image_size[1] ** 2)
 
 
+def scylla_box_iou_loss(boxes1, boxes2, theta=4.0, format="xyxy", eps=1e-7):
+    p = Pair(boxes1, boxes2, format, eps)
+    (x1, y1, x2, y2), (u1, v1, u2, v2) = p.first, p.second
+    dx, dy = (x1 + x2 - u1 - u2) / 2, (y1 + y2 - v1 - v2) / 2
+    angle = np.sin(2 * np.arctan2(abs(dy), abs(dx)))
+    rho = dx**2 / (p.hull_w**2 + eps), dy**2 / (p.hull_h**2 + eps)
+    distance = sum(1 - np.exp((angle - 2) * r) for r in rho)
+    omega = abs(p.w1 - p.w2) / np.maximum(p.w1, p.w2), abs(p.h1 - p.h2) / np.maximum(p.h1, p.h2)
+    return 1 - p.iou + (distance + sum((1 - np.exp(-o)) ** theta for o in omega)) / 2
+
+
+def wise_box_iou_loss(boxes1, boxes2, format="xyxy", eps=1e-7, diagonal=None):
+    """`diagonal` squared as a constant, for derivatives; by default that of the hull."""
+    p = Pair(boxes1, boxes2, format, eps)
+    return (1 - p.iou) * np.exp(
+        p.centers / (wise_diagonal(boxes1, boxes2, format, eps) if diagonal is None else diagonal)
+    )
+
+
+def wise_diagonal(boxes1, boxes2, format="xyxy", eps=1e-7):
+    """The denominator that counts as a constant in the gradient of the wise IoU."""
+    p = Pair(boxes1, boxes2, format, eps)
+    return p.hull_w**2 + p.hull_h**2 + eps
+
+
+# Parameters of references that count as constants in a derivative.
+CONSTANTS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "complete_box_iou_loss": ("alpha", complete_alpha),
+    "wise_box_iou_loss": ("diagonal", wise_diagonal),
+}
 REFERENCES: dict[str, Callable[..., Any]] = {
     "alpha_iou_loss": alpha_iou_loss,
     "box_iou_loss": box_iou_loss,
@@ -88,4 +118,6 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "efficient_box_iou_loss": efficient_box_iou_loss,
     "generalized_box_iou_loss": generalized_box_iou_loss,
     "minimum_point_distance_iou_loss": minimum_point_distance_iou_loss,
+    "scylla_box_iou_loss": scylla_box_iou_loss,
+    "wise_box_iou_loss": wise_box_iou_loss,
 }

@@ -345,3 +345,47 @@ class TestAsInTorchvision:
         assert_close(value, expected.detach().numpy(), 1e-13, scale=1.0)
         for grad, tensor in zip(grads, tensors, strict=True):
             assert_close(grad, tensor.grad.numpy(), 1e-12, scale=1.0)
+
+
+@pytest.fixture(scope="module")
+def ops():
+    pytest.importorskip("torch", reason="torch is not installed")
+    try:
+        from torchvision import ops
+    except (ImportError, RuntimeError) as error:  # the latter where it was built for another torch
+        pytest.skip(f"torchvision cannot be imported: {error}")
+    return ops
+
+
+class TestTorchvision:
+    """The package itself: its losses with autograd, and its matrix of IoU."""
+
+    @pytest.mark.parametrize("kind", ["generalized", "distance", "complete"])
+    @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+    @each_float
+    def test_losses(self, ops, kind, reduction, dtype):
+        import torch
+
+        name = f"{kind}_box_iou_loss"
+        arrays = sample(CASES[0], 500, dtype)
+        tensors = [torch.tensor(boxes, requires_grad=True) for boxes in arrays.values()]
+        expected = getattr(ops, name)(*tensors, reduction=reduction)
+        expected.sum().backward()
+        value, grads = BOX_LOSSES[name].value_and_grad(**arrays, reduction=reduction, wrt=BOTH)
+        rounding = 8 * float(np.finfo(dtype).eps)
+        assert_close(value, expected.detach().numpy(), rounding, scale=1.0)
+        for grad, tensor in zip(grads, tensors, strict=True):
+            # Single precision rounds every step there; a gradient in corners is a sum of larger terms.
+            assert_close(grad, tensor.grad.numpy(), 4 * rounding, scale=abs(grad).max())
+
+    @pytest.mark.parametrize("format", ["xyxy", "cxcywh", "xywh"])
+    @each_float
+    def test_matrix(self, ops, format, dtype):
+        import torch
+
+        first, second = sample(box_case("box_iou_loss", {"format": format}), 300, dtype).values()
+        expected = ops.box_iou(
+            *(ops.box_convert(torch.tensor(boxes), format, "xyxy") for boxes in (first[:70], second))
+        )
+        matrix = fl.box_iou(first[:70], second, format=format)
+        assert_close(matrix, expected.numpy(), 32 * float(np.finfo(dtype).eps), scale=1.0)

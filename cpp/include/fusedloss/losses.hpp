@@ -86,7 +86,7 @@ using similarity_losses = type_list<
 using box_losses = type_list<
     // detection.hpp
     box_iou, generalized_box_iou, distance_box_iou, complete_box_iou, efficient_box_iou, alpha_iou,
-    minimum_point_distance_iou>;
+    minimum_point_distance_iou, scylla_box_iou, wise_box_iou>;
 
 // Rows of paired vectors.
 using pairs_losses = type_list<

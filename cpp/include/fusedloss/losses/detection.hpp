@@ -74,6 +74,26 @@ struct minimum_point_distance_iou {
     static constexpr rows_traits traits{2, 0b11};
 };
 
+// Gevorgyan (2022): 1 - IoU + half the costs of the distance of the centres, by the angle between them, and
+// of the shape, as a power of what widths and heights differ by.
+struct scylla_box_iou {
+    double format = xyxy, eps = 1e-7, theta = 4.0;
+    static constexpr const char* name = "scylla_box_iou";
+    static constexpr const char* inputs = "boxes1 boxes2";
+    static constexpr const char* params = "format eps theta";
+    static constexpr rows_traits traits{2, 0b11};
+};
+
+// Tong et al. (2023), version 1: (1 - IoU) e^(the squared distance of the centres over the squared diagonal
+// of the smallest enclosing box), where the diagonal counts as a constant in the gradient.
+struct wise_box_iou {
+    double format = xyxy, eps = 1e-7;
+    static constexpr const char* name = "wise_box_iou";
+    static constexpr const char* inputs = "boxes1 boxes2";
+    static constexpr const char* params = "format eps";
+    static constexpr rows_traits traits{2, 0b11};
+};
+
 }  // namespace fusedloss
 
 FUSEDLOSS_BEGIN
@@ -337,6 +357,87 @@ FUSEDLOSS_INLINE box_terms<T> eval(const minimum_point_distance_iou& l, const bo
     t.a.x2 = t.a.x2 + slope * x2, t.a.y2 = t.a.y2 + slope * y2;
     t.b.x1 = t.b.x1 - slope * x1, t.b.y1 = t.b.y1 - slope * y1;
     t.b.x2 = t.b.x2 - slope * x2, t.b.y2 = t.b.y2 - slope * y2;
+    return t;
+}
+
+// What two boxes' centres are apart along one axis, over an extent of the hull: with rho the square of the
+// quotient, e^(-gamma rho) and 1 - e^(-gamma rho).
+template <class T>
+struct centre_cost {
+    T left, cost, by_extent, rho;
+
+    FUSEDLOSS_INLINE centre_cost(T d, T inverse, T gamma) : by_extent(inverse), rho(d * d * inverse) {
+        cost = -expm1(-gamma * rho);
+        left = 1.0 - cost;
+    }
+};
+
+// (1 - e^-omega)^theta of two extents, omega being their difference over the larger one: with the
+// derivatives.
+template <class T>
+struct shape_cost {
+    T cost, in_a, in_b;
+
+    FUSEDLOSS_INLINE shape_cost(T a, T b, T by_larger, double theta) {
+        const T zero(0.0), difference = a - b, omega = abs(difference) * by_larger;
+        const T base = -expm1(-omega), power = pow(base, T(theta - 1.0));
+        cost = power * base;
+        const T slope = theta * power * (1.0 - base) * by_larger, apart = slope * sign(difference);
+        const T of_a = select(abs(a) > abs(b), T(1.0), select(abs(a) == abs(b), T(0.5), zero));
+        const T shrinks = slope * omega;
+        in_a = apart - of_a * shrinks * sign(a);
+        in_b = (of_a - 1.0) * shrinks * sign(b) - apart;
+    }
+};
+
+template <class T>
+FUSEDLOSS_INLINE box_terms<T> eval(const scylla_box_iou& l, const box_pair<T>& p) {
+    const T zero(0.0), one(1.0);
+    const auto &a = p.a, &b = p.b;
+    box_overlap<T> o(p);
+    const box_hull<T> hull(p);
+    const inverses<T, 5> inverse({o.covered + p.eps, hull.w * hull.w + p.eps, hull.h * hull.h + p.eps,
+                                  max(abs(a.w), abs(b.w)), max(abs(a.h), abs(b.h))});
+    o.divide(inverse.of[0]);
+
+    // The sine of twice the angle between the line of the centres and an axis.
+    const T dx = a.cx - b.cx, dy = a.cy - b.cy, along_x = abs(dx), along_y = abs(dy);
+    const T longer = max(along_x, along_y), shorter = min(along_x, along_y);
+    const T ratio = shorter / select(longer == zero, one, longer), by_square = 1.0 / (1.0 + ratio * ratio);
+    const T angle = 2.0 * ratio * by_square, gamma = 2.0 - angle;
+    const centre_cost<T> x(dx, inverse.of[1], gamma), y(dy, inverse.of[2], gamma);
+    const shape_cost<T> w(a.w, b.w, inverse.of[3], l.theta), h(a.h, b.h, inverse.of[4], l.theta);
+    const T half(0.5);
+    box_terms<T> t = o.terms(o.distance + half * ((x.cost + y.cost) + (w.cost + h.cost)), T(-1.0));
+
+    // What the angle adds is at most of the first order in the distance: its division cancels.
+    const auto wide = along_x > along_y;
+    const T ux = select(wide, one, ratio), uy = select(wide, ratio, one);
+    const T turns = -longer * (ux * ux * x.by_extent * x.left + uy * uy * y.by_extent * y.left) * by_square *
+                    by_square * (1.0 - ratio * ratio);
+    const T in_dx = gamma * x.left * x.by_extent * dx + turns * select(wide, -ratio, one) * sign(dx);
+    const T in_dy = gamma * y.left * y.by_extent * dy + turns * select(wide, one, -ratio) * sign(dy);
+    t.a.cx = in_dx, t.a.cy = in_dy;
+    t.b.cx = -in_dx, t.b.cy = -in_dy;
+    hull.add_gradient(o, -gamma * x.left * x.rho * x.by_extent * hull.w,
+                      -gamma * y.left * y.rho * y.by_extent * hull.h, t);
+    t.a.w = t.a.w + half * w.in_a, t.a.h = t.a.h + half * h.in_a;
+    t.b.w = t.b.w + half * w.in_b, t.b.h = t.b.h + half * h.in_b;
+    return t;
+}
+
+template <class T>
+FUSEDLOSS_INLINE box_terms<T> eval(const wise_box_iou&, const box_pair<T>& p) {
+    box_overlap<T> o(p);
+    const box_hull<T> hull(p);
+    const inverses<T, 2> inverse({o.covered + p.eps, hull.w * hull.w + hull.h * hull.h + p.eps});
+    o.divide(inverse.of[0]);
+    const T dx = p.a.cx - p.b.cx, dy = p.a.cy - p.b.cy;
+    const T factor = exp((dx * dx + dy * dy) * inverse.of[1]), value = o.distance * factor;
+    box_terms<T> t = o.terms(value, -factor);
+    const T slope = 2.0 * value * inverse.of[1];
+    t.a.cx = slope * dx, t.a.cy = slope * dy;
+    t.b.cx = -t.a.cx, t.b.cy = -t.a.cy;
     return t;
 }
 
