@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import multiprocessing
 import os
+import re
 import signal
+import textwrap
 import time
 from importlib import import_module
 
@@ -144,3 +148,68 @@ class TestCluster:
             )
         )
         assert not workers
+
+
+PARTS = """
+import functools, json, multiprocessing
+from multiprocessing.connection import wait
+from types import SimpleNamespace
+import fusedloss as fl
+import numpy as np
+
+fork = multiprocessing.get_context("fork")
+rng = np.random.default_rng(0)
+scores, labels = rng.normal(size=10_000), rng.integers(0, 2, 10_000).astype(np.float32)
+pairs = list(zip(np.split(scores, 5), np.split(labels, 5)))
+expected = fl.evaluate(fl.binary_cross_entropy_with_logits, scores, labels).evaluations[0]
+
+def started(function, *args):
+    ours, theirs = fork.Pipe()
+    fork.Process(target=lambda: theirs.send(function(*args))).start()
+    return ours
+"""
+SPARK = """
+class Column(np.ndarray):
+    def to_numpy(self):
+        return np.asarray(self)
+
+class frame:
+    @staticmethod
+    def mapInPandas(function, schema):
+        def work(score, label):
+            halves = zip(np.split(score.view(Column), 2), np.split(label.view(Column), 2))
+            batches = ({"score": s, "label": y} for s, y in halves)
+            return [state for table in function(batches) for state in table["state"]]
+
+        tasks = [started(work, *pair) for pair in pairs]
+        rows = [SimpleNamespace(state=state) for task in tasks for state in task.recv()]
+        return SimpleNamespace(toLocalIterator=lambda: iter(rows))
+
+pd = SimpleNamespace(DataFrame=dict)
+"""
+RAY = """
+class ray:
+    @staticmethod
+    def remote(max_retries):
+        return lambda function: SimpleNamespace(remote=functools.partial(started, function))
+
+    @staticmethod
+    def wait(tasks):
+        done = wait(tasks)[0]
+        return [done], [task for task in tasks if task is not done]
+
+    @staticmethod
+    def get(task):
+        return task.recv()
+"""
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs processes that share code")
+@pytest.mark.parametrize("place", ["PySpark", "Ray"])
+def test_recipes_for_others_merge_to_the_same(place, run_python):
+    """With processes in the place of the clusters."""
+    text = inspect.getdoc(dask_adapter).partition(place)[2].partition("::\n")[2]
+    recipe = textwrap.dedent(re.match(r"(?:\n|    .*\n)+", text)[0])
+    check = "print((total.value, total.count) == (expected.value, expected.count))"
+    stand_in = {"PySpark": SPARK, "Ray": RAY}[place]
+    assert run_python(f"{PARTS}{stand_in}{recipe}\n{check}").splitlines()[-1] == "True"

@@ -14,9 +14,11 @@ make_scorer(Score(sigmoid_focal_loss, gamma=1.0), greater_is_better=False, respo
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,9 +46,43 @@ __all__ = [
 ]
 
 
+# What several metrics say about a parameter.
+_PARAGRAPHS = {
+    "y_true": """\
+y_true : array_like of shape (n,)
+    Labels of any kind.""",
+    "y_proba": """\
+y_proba : array_like of shape (n, classes) or (n,)
+    Probabilities of the classes in the order of their sorted labels, or of the second of two.""",
+    "values": """\
+y_true, y_pred : array_like of shape (n,) or (n, outputs)
+    Targets and predictions.""",
+    "sample_weight": """\
+sample_weight : array_like of shape (n,), optional
+    Weights of the samples.""",
+    "labels": """\
+labels : array_like, optional
+    All labels, where `y_true` may lack some.""",
+    "multioutput": """\
+multioutput : {"raw_values", "uniform_average"} or array_like, default "uniform_average"
+    A value per output, their mean, or their mean with these weights.""",
+}
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _described(function: F) -> F:
+    """Put the paragraphs in the place of their names."""
+    text = inspect.cleandoc(function.__doc__ or "")
+    for name, paragraph in _PARAGRAPHS.items():
+        text = text.replace(f"{{{name}}}", paragraph)
+    function.__doc__ = text
+    return function
+
+
 # ---- classification -------------------------------------------------------------------------------
 
 
+@_described
 def log_loss(
     y_true: ArrayLike,
     y_proba: ArrayLike,
@@ -59,16 +95,12 @@ def log_loss(
 
     Parameters
     ----------
-    y_true : array_like of shape (n,)
-        Labels of any kind.
-    y_proba : array_like of shape (n, classes) or (n,)
-        Probabilities of the classes in the order of their sorted labels, or of the second of two.
+    {y_true}
+    {y_proba}
     normalize : bool, default True
         The mean rather than the sum.
-    sample_weight : array_like of shape (n,), optional
-        Weights of the samples.
-    labels : array_like, optional
-        All labels, where `y_true` may lack some.
+    {sample_weight}
+    {labels}
 
     Returns
     -------
@@ -86,6 +118,7 @@ def log_loss(
     return result
 
 
+@_described
 def brier_score_loss(
     y_true: ArrayLike,
     y_proba: ArrayLike,
@@ -99,16 +132,12 @@ def brier_score_loss(
 
     Parameters
     ----------
-    y_true : array_like of shape (n,)
-        Labels of any kind.
-    y_proba : array_like of shape (n, classes) or (n,)
-        Probabilities of the classes in the order of their sorted labels, or of the second of two.
-    sample_weight : array_like of shape (n,), optional
-        Weights of the samples.
+    {y_true}
+    {y_proba}
+    {sample_weight}
     pos_label : optional
         The label whose probability a vector holds, if not the second of two.
-    labels : array_like, optional
-        All labels, where `y_true` may lack some.
+    {labels}
     scale_by_half : bool or "auto", default "auto"
         Whether two times a probability's squared error counts once: "auto" is yes for two classes.
 
@@ -137,6 +166,7 @@ def brier_score_loss(
     return squares / total / (2 if half else 1)
 
 
+@_described
 def hinge_loss(
     y_true: ArrayLike,
     pred_decision: ArrayLike,
@@ -148,14 +178,11 @@ def hinge_loss(
 
     Parameters
     ----------
-    y_true : array_like of shape (n,)
-        Labels of any kind.
+    {y_true}
     pred_decision : array_like of shape (n,) or (n, classes)
         Scores, as of ``decision_function``.
-    labels : array_like, optional
-        All labels, where `y_true` may lack some.
-    sample_weight : array_like of shape (n,), optional
-        Weights of the samples.
+    {labels}
+    {sample_weight}
 
     Returns
     -------
@@ -238,6 +265,7 @@ def _mean(
     return each if isinstance(multioutput, str) else float(np.average(each, weights=multioutput))
 
 
+@_described
 def mean_squared_error(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -249,12 +277,9 @@ def mean_squared_error(
 
     Parameters
     ----------
-    y_true, y_pred : array_like of shape (n,) or (n, outputs)
-        Targets and predictions.
-    sample_weight : array_like of shape (n,), optional
-        Weights of the samples.
-    multioutput : {"raw_values", "uniform_average"} or array_like, default "uniform_average"
-        A value per output, their mean, or their mean with these weights.
+    {values}
+    {sample_weight}
+    {multioutput}
 
     Returns
     -------
@@ -263,6 +288,7 @@ def mean_squared_error(
     return _mean(regression.mse_loss, y_true, y_pred, sample_weight, multioutput)
 
 
+@_described
 def root_mean_squared_error(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -274,12 +300,9 @@ def root_mean_squared_error(
 
     Parameters
     ----------
-    y_true, y_pred : array_like of shape (n,) or (n, outputs)
-        Targets and predictions.
-    sample_weight : array_like of shape (n,), optional
-        Weights of the samples.
-    multioutput : {"raw_values", "uniform_average"} or array_like, default "uniform_average"
-        A value per output, their mean, or their mean with these weights.
+    {values}
+    {sample_weight}
+    {multioutput}
 
     Returns
     -------
@@ -291,6 +314,7 @@ def root_mean_squared_error(
     return float(np.average(roots, weights=multioutput))
 
 
+@_described
 def mean_absolute_error(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -302,12 +326,9 @@ def mean_absolute_error(
 
     Parameters
     ----------
-    y_true, y_pred : array_like of shape (n,) or (n, outputs)
-        Targets and predictions.
-    sample_weight : array_like of shape (n,), optional
-        Weights of the samples.
-    multioutput : {"raw_values", "uniform_average"} or array_like, default "uniform_average"
-        A value per output, their mean, or their mean with these weights.
+    {values}
+    {sample_weight}
+    {multioutput}
 
     Returns
     -------
@@ -316,6 +337,7 @@ def mean_absolute_error(
     return _mean(regression.l1_loss, y_true, y_pred, sample_weight, multioutput)
 
 
+@_described
 def mean_squared_log_error(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -327,12 +349,9 @@ def mean_squared_log_error(
 
     Parameters
     ----------
-    y_true, y_pred : array_like of shape (n,) or (n, outputs)
-        Targets and predictions.
-    sample_weight : array_like of shape (n,), optional
-        Weights of the samples.
-    multioutput : {"raw_values", "uniform_average"} or array_like, default "uniform_average"
-        A value per output, their mean, or their mean with these weights.
+    {values}
+    {sample_weight}
+    {multioutput}
 
     Returns
     -------
@@ -344,6 +363,7 @@ def mean_squared_log_error(
     return _mean(regression.mse_loss, np.log1p(y), np.log1p(prediction), sample_weight, multioutput)
 
 
+@_described
 def mean_absolute_percentage_error(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -355,12 +375,9 @@ def mean_absolute_percentage_error(
 
     Parameters
     ----------
-    y_true, y_pred : array_like of shape (n,) or (n, outputs)
-        Targets and predictions.
-    sample_weight : array_like of shape (n,), optional
-        Weights of the samples.
-    multioutput : {"raw_values", "uniform_average"} or array_like, default "uniform_average"
-        A value per output, their mean, or their mean with these weights.
+    {values}
+    {sample_weight}
+    {multioutput}
 
     Returns
     -------
@@ -370,6 +387,7 @@ def mean_absolute_percentage_error(
     return _mean(loss, y_true, y_pred, sample_weight, multioutput)
 
 
+@_described
 def mean_pinball_loss(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -382,14 +400,11 @@ def mean_pinball_loss(
 
     Parameters
     ----------
-    y_true, y_pred : array_like of shape (n,) or (n, outputs)
-        Targets and predictions.
-    sample_weight : array_like of shape (n,), optional
-        Weights of the samples.
+    {values}
+    {sample_weight}
     alpha : float, default 0.5
         The quantile.
-    multioutput : {"raw_values", "uniform_average"} or array_like, default "uniform_average"
-        A value per output, their mean, or their mean with these weights.
+    {multioutput}
 
     Returns
     -------
@@ -398,6 +413,7 @@ def mean_pinball_loss(
     return _mean(regression.quantile_loss.bind(quantile=alpha), y_true, y_pred, sample_weight, multioutput)
 
 
+@_described
 def mean_tweedie_deviance(
     y_true: ArrayLike, y_pred: ArrayLike, *, sample_weight: ArrayLike | None = None, power: float = 0
 ) -> float:
@@ -407,8 +423,7 @@ def mean_tweedie_deviance(
     ----------
     y_true, y_pred : array_like of shape (n,)
         Targets and predicted means.
-    sample_weight : array_like of shape (n,), optional
-        Weights of the samples.
+    {sample_weight}
     power : float, default 0
         The variance is the mean to this power.
 
