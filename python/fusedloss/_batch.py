@@ -221,6 +221,15 @@ class Ordered(OfABatch):
         return value, into
 
 
+def class_labels(target: Given, count: int) -> Array:
+    """One class for each of so many vectors, numbered from 0."""
+    labels = target.array
+    if labels.shape != (count,):
+        raise ValueError(f"{target.name} has shape {labels.shape}, expected one number per vector: ({count},)")
+    numbered: Array = np.unique(labels.astype(np.float64), return_inverse=True)[1]
+    return numbered.reshape(count)
+
+
 def class_pairs(labels: Array) -> Iterator[tuple[Array, Array]]:
     """All pairs of the same class, in blocks in which an index stands once on either side."""
     order = np.argsort(labels, kind="stable")
@@ -244,7 +253,7 @@ class AngularPairs(OfABatch):
 
     def run(self, asked: Asked) -> tuple[float, Gradients]:
         x = matrix(self.array).array.astype(np.float64, copy=False)
-        labels = self._labels(len(x))
+        labels = class_labels(self.target, len(x))
         unit = np.asarray(l2_normalize(x))
         others = unit if self.normalize_negatives else x
         wanted = bool(self.array.names & asked.wrt)
@@ -270,14 +279,6 @@ class AngularPairs(OfABatch):
             grad = l2_normalize.backward(of_unit, x) + of_others
             self.array.pull(asked.factor / max(pairs, 1) * grad, asked, into)
         return math.fsum(totals) / max(pairs, 1), into
-
-    def _labels(self, count: int) -> Array:
-        """One class for each of the vectors, numbered from 0."""
-        labels = self.target.array
-        if labels.shape != (count,):
-            raise ValueError(f"{self.target.name} has shape {labels.shape}, expected one number per vector: ({count},)")
-        numbered: Array = np.unique(labels.astype(np.float64), return_inverse=True)[1]
-        return numbered.reshape(count)
 
 
 @dataclass(frozen=True)

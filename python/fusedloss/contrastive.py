@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._blocks import Guided
+from ._composition import composed, composition_of_a_batch, given
 from ._core_kernels import SimilarityKernel
 from ._loss import Result, similarity
-from ._validation import choice
+from ._validation import choice, finite
 from ._validation import positive as _positive
+from .multiclass import cross_entropy
 
 __all__ = [
     "clip_loss",
     "decoupled_contrastive_loss",
+    "gist_embed_loss",
     "gte_loss",
     "info_nce_loss",
     "labelled_nt_xent_loss",
@@ -210,6 +214,84 @@ def gte_loss(
         two_sided=True,
         paired=True,
     )
+
+
+@composition_of_a_batch(
+    trains=("anchor", "positive"), aliases=("GISTEmbed", "GISTEmbedLoss", "guided in-sample selection of negatives")
+)
+def gist_embed_loss(
+    anchor: ArrayLike,
+    positive: ArrayLike,
+    guide_anchor: ArrayLike,
+    guide_positive: ArrayLike,
+    *,
+    negatives: ArrayLike | None = None,
+    guide_negatives: ArrayLike | None = None,
+    temperature: float = 0.01,
+    margin: float = 0.0,
+    margin_strategy: str = "absolute",
+    contrast_anchors: bool = True,
+    contrast_positives: bool = True,
+) -> Result:
+    """GISTEmbed: multiple negatives ranking without what another model takes for false negatives.
+
+    Formula: the mean of ``log(sum exp(s)) - s(a_i, p_i)`` with ``s = cos / temperature``, the sum being over the
+        positives, the similarities of ``a_i`` with other anchors, those of ``p_i`` with other positives, and the
+        negatives, except for pairs whose cosine by the guide exceeds ``g_i - margin``, ``g_i`` being that of anchor and
+        positive i; or ``g_i - margin * abs(g_i)`` for a relative margin. Anchor and positive i always count.
+    Gradient: through ``softmax(s) - onehot``; `negatives` on request, the guide has none.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Solatorio (2024), GISTEmbed: guided in-sample selection of training negatives for text embedding
+        fine-tuning.
+
+    Parameters
+    ----------
+    anchor : array_like
+        Embeddings ``[N, D]``.
+    positive : array_like
+        Row i is the positive of anchor i.
+    guide_anchor : array_like
+        The anchors as the guide embeds them, ``[N, E]``.
+    guide_positive : array_like
+        The positives as the guide embeds them.
+    negatives : array_like, optional
+        Hard negatives ``[K, D]``, further columns for every anchor.
+    guide_negatives : array_like, optional
+        The negatives as the guide embeds them; needed with `negatives`.
+    temperature : float, default 0.01
+        What similarities are divided by; must be positive.
+    margin : float, default 0.0
+        How much less similar than the positive a negative has to be.
+    margin_strategy : {"absolute", "relative"}, default "absolute"
+        Whether the margin is a cosine, or a part of that of the positive.
+    contrast_anchors : bool, default True
+        Compare anchors with each other.
+    contrast_positives : bool, default True
+        Compare positives with each other.
+    {common}
+    """
+    vectors = {"anchor": anchor, "positive": positive} | ({} if negatives is None else {"negatives": negatives})
+    guides = {"guide_anchor": guide_anchor, "guide_positive": guide_positive}
+    if negatives is None and guide_negatives is not None:
+        raise ValueError("guide_negatives needs negatives")
+    if negatives is not None:
+        guides["guide_negatives"] = guide_negatives  # type: ignore[assignment]
+    own = {name: given(name, value) for name, value in vectors.items()}
+    theirs = {name: given(name, value, constant=True) for name, value in guides.items()}
+    contrasts = [(0, 1)]
+    contrasts += [(0, 0)] if contrast_anchors else []
+    contrasts += [(1, 1)] if contrast_positives else []
+    contrasts += [(0, 2)] if negatives is not None else []
+    plan = Guided(
+        cross_entropy,
+        tuple(own.values()),
+        tuple(theirs.values()),
+        tuple(contrasts),
+        _positive("temperature", temperature),
+        finite("margin", margin),
+        choice("margin_strategy", margin_strategy, ("absolute", "relative")) == "relative",
+    )
+    return composed(plan, **own, **theirs)
 
 
 @similarity(

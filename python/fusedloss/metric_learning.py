@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from ._batch import AngularPairs
+from ._blocks import Histograms
 from ._composition import composed, composition_of_a_batch, given
 from ._core_kernels import SimilarityKernel
 from ._loss import _SIMILARITY, Loss, Result, similarity
@@ -21,6 +22,7 @@ __all__ = [
     "circle_loss",
     "fast_ap_loss",
     "generalized_lifted_structure_loss",
+    "histogram_loss",
     "lifted_structure_loss",
     "margin_loss",
     "mega_batch_margin_loss",
@@ -430,6 +432,32 @@ def fast_ap_loss(
     """
     parts = in_range("bins", integer("bins", bins), 1, 128)
     return _FAST_AP(input, **_pairs(target), distance=True, normalize=True, bins=parts, farthest=4.0)
+
+
+@composition_of_a_batch(trains=("input",), aliases=("HistogramLoss", "histogram loss of similarities"))
+def histogram_loss(input: ArrayLike, target: ArrayLike, *, bins: int = 100) -> Result:
+    """Histogram loss: how likely two vectors of two classes are more similar than two of the same class.
+
+    Formula: ``sum_r h_r * (g_0 + ... + g_r)`` with the normalised histograms ``g`` of the cosines of all pairs of the
+        same class and ``h`` of all others, at `bins` + 1 nodes from -1 to 1; a cosine counts for the two nodes next to
+        it by its nearness. 0 where either kind of pairs is lacking.
+    Gradient: by cosine, the difference of what a pair counts for at the two nodes; 0 at a node.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Ustinova & Lempitsky (2016), Learning deep embeddings with histogram loss.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Classes ``[N]``: numbers that are compared.
+    bins : int, default 100
+        Into how many parts the cosines are divided; must be positive.
+    {common}
+    """
+    embeddings, labels = given("input", input), given("target", target, constant=True)
+    plan = Histograms(embeddings, labels, int(positive("bins", integer("bins", bins))))
+    return composed(plan, input=embeddings, target=labels)
 
 
 @similarity(trains=("input", "beta"), aliases=("margin based loss", "MarginLoss"))

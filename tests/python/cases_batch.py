@@ -11,6 +11,7 @@ from cases_arrays import Array, ArrayCase
 # By argument, the shapes that do not depend on the number of vectors.
 VIEWS = {"x1": (4,), "x2": (4,)}
 VECTORS = {"input": (4,)}
+GUIDED = {"anchor": (4,), "positive": (4,), "guide_anchor": (3,), "guide_positive": (3,)}
 CLASSIFIED = {**VECTORS, "target": ()}
 SCORES = {"positive": (), "negative": (9,)}
 DISTANCES = {"positive_distance": (), "negative_distance": (5,)}
@@ -20,10 +21,12 @@ def batch_case(loss: str, shapes: Mapping[str, tuple[int, ...]], params: Mapping
     """A loss of a whole batch on random vectors or scores."""
 
     def draw(generator: np.random.Generator, n: int) -> dict[str, Array]:
+        n = min(n, 400) if loss == "gist_embed_loss" else n  # several blocks of rows
+
         def one(name: str, shape: tuple[int, ...]) -> Array:
             normal = generator.normal(size=(n, *shape))
             if name == "target":  # some are alike
-                return np.rint(normal) if loss != "angular_loss" else generator.integers(0, n // 2 + 1, n) * 1.0
+                return np.rint(normal) if shapes is not CLASSIFIED else generator.integers(0, n // 2 + 1, n) * 1.0
             return np.maximum(normal, 0.0) if name.endswith("weight") else normal
 
         return {name: one(name, shape) for name, shape in shapes.items()}
@@ -50,6 +53,15 @@ BATCH_CASES = (
     batch_case("siamese_score_triplet_loss", SCORES),
     batch_case("siamese_score_triplet_loss", SCORES | {"positive_weight": (), "negative_weight": (9,)}),
     batch_case("self_adversarial_negative_sampling_loss", DISTANCES, {"gamma": 0.5, "temperature": 0.0}),
+    batch_case("histogram_loss", CLASSIFIED, {"bins": 7}),
+    batch_case("histogram_loss", CLASSIFIED),
+    batch_case("gist_embed_loss", GUIDED, {"temperature": 0.25}),
+    batch_case("gist_embed_loss", GUIDED, {"temperature": 0.5, "margin": 0.25, "contrast_anchors": False}),
+    batch_case(
+        "gist_embed_loss",
+        {**GUIDED, "negatives": (4,), "guide_negatives": (3,)},
+        {"temperature": 1.0, "margin": 0.125, "margin_strategy": "relative", "contrast_positives": False},
+    ),
     batch_case("cosent_loss", {"input": (5,), "target": (5,)}, {"scale": 3.0}),
     batch_case("cosent_embedding_loss", VIEWS | {"target": ()}),
     batch_case("cosent_embedding_loss", VIEWS | {"target": ()}, {"scale": 0.5}),
@@ -138,6 +150,51 @@ def _angular(input, target, alpha=40.0, normalize_negatives=True):
     return np.mean(values) if values else 0.0
 
 
+def _histograms(input, target, bins=100):
+    unit = input / np.linalg.norm(input, axis=1, keepdims=True)
+    s = (unit @ unit.T)[np.triu_indices(len(unit), 1)]
+    same = (target[:, None] == target)[np.triu_indices(len(unit), 1)]
+    if same.all() or not same.any():
+        return 0.0
+    shares = np.maximum(0, 1 - abs(s[:, None] - np.linspace(-1, 1, bins + 1)) * bins / 2)
+    return shares[~same].mean(0) @ np.cumsum(shares[same].mean(0))
+
+
+def _guided(
+    anchor,
+    positive,
+    guide_anchor,
+    guide_positive,
+    negatives=None,
+    guide_negatives=None,
+    temperature=0.01,
+    margin=0.0,
+    margin_strategy="absolute",
+    contrast_anchors=True,
+    contrast_positives=True,
+):
+    def cosines(a, b):
+        return np.array([_cosines(x, b) for x in a])
+
+    n, values = len(anchor), []
+    limit = _cosines(guide_anchor, guide_positive)
+    limit = limit - margin * (abs(limit) if margin_strategy == "relative" else 1.0)
+    blocks = [(anchor, positive, guide_anchor, guide_positive)]
+    blocks += [(anchor, anchor, guide_anchor, guide_anchor)] * contrast_anchors
+    blocks += [(positive, positive, guide_positive, guide_positive)] * contrast_positives
+    blocks += [(anchor, negatives, guide_anchor, guide_negatives)] * (negatives is not None)
+    scores, kept = [], []
+    for k, (a, b, of_a, of_b) in enumerate(blocks):
+        scores.append(cosines(a, b) / temperature)
+        kept.append(cosines(of_a, of_b) <= limit[:, None])
+        if k == 0 or a is b:
+            kept[k][np.arange(n), np.arange(n)] = k == 0
+    scores, kept = np.hstack(scores), np.hstack(kept)
+    for i in range(n):
+        values.append(np.logaddexp.reduce(scores[i, kept[i]]) - scores[i, i])
+    return np.mean(values)
+
+
 BATCH_REFERENCES: dict[str, Callable[..., Any]] = {
     "vicreg_loss": _vicreg,
     "barlow_twins_loss": _barlow,
@@ -150,5 +207,7 @@ BATCH_REFERENCES: dict[str, Callable[..., Any]] = {
     "cosent_loss": _cosent,
     "cosent_embedding_loss": lambda x1, x2, **given: _cosent(_cosines(x1, x2), **given),
     "angular_loss": _angular,
+    "histogram_loss": _histograms,
+    "gist_embed_loss": _guided,
     "angle_loss": lambda x1, x2, **given: _cosent(_angles(x1, x2), **given),
 }

@@ -82,6 +82,41 @@ class TestEdges:
         assert fl.cycle_consistency_loss(x, x, x, x) == 0.0
 
 
+class TestGuides:
+    vectors = np.random.default_rng(0).normal(size=(4, 40, 5))
+
+    def test_shapes_by_name(self):
+        a, p, g, h = self.vectors
+        with pytest.raises(ValueError, match=r"^gist_embed_loss: positive has shape \(39, 5\), expected \(40, 5\)"):
+            fl.gist_embed_loss(a, p[1:], g, h)
+        with pytest.raises(ValueError, match=r"^gist_embed_loss: guide_positive has shape \(39, 5\), expected"):
+            fl.gist_embed_loss(a, p, g, h[1:])
+        with pytest.raises(ValueError, match=r"^gist_embed_loss: guide_negatives needs negatives"):
+            fl.gist_embed_loss(a, p, g, h, guide_negatives=g)
+        with pytest.raises(TypeError, match=r"^gist_embed_loss: guide_negatives is None"):
+            fl.gist_embed_loss(a, p, g, h, negatives=a)
+
+    def test_equals_of_the_positive_are_no_false_negatives(self):
+        a, p, g, _ = self.vectors
+        everywhere = np.broadcast_to(g[:1], g.shape)
+        options = {"contrast_anchors": False, "contrast_positives": False, "temperature": 0.1}
+        ranked = fl.multiple_negatives_ranking_loss(a, p, scale=10.0)
+        assert fl.gist_embed_loss(a, p, g, everywhere, **options) == pytest.approx(ranked, rel=1e-12)
+        assert fl.gist_embed_loss(a, p, g, everywhere, margin=1e-3, **options) == 0.0
+
+    def test_values_and_gradients_by_blocks(self):
+        a, p, g, h = np.random.default_rng(1).normal(size=(4, 1500, 3))
+        value, (of_a, _) = fl.gist_embed_loss.value_and_grad(a, p, g, h, temperature=0.5, margin=-3.0)
+        both = np.concatenate([a, p]) / np.linalg.norm(np.concatenate([a, p]), axis=1, keepdims=True)
+        s = 2.0 * both @ both.T
+        np.fill_diagonal(s, -np.inf)
+        rows = np.hstack([s[:1500, 1500:], s[:1500, :1500], s[1500:, 1500:]])
+        assert value == pytest.approx((np.logaddexp.reduce(rows, axis=1) - np.diag(rows[:, :1500])).mean(), rel=1e-12)
+        direction = np.random.default_rng(2).normal(size=a.shape)
+        sides = [fl.gist_embed_loss(a + t * direction, p, g, h, temperature=0.5, margin=-3.0) for t in (1e-5, -1e-5)]
+        assert (of_a * direction).sum() == pytest.approx((sides[0] - sides[1]) / 2e-5, rel=1e-6)
+
+
 class TestOrderedScores:
     def test_large_scores_stay_finite(self):
         value, grad = fl.cosent_loss.value_and_grad(np.array([1e4, -1e4, 5e3]), [0.0, 1.0, 1.0])

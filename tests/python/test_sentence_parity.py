@@ -146,6 +146,41 @@ def test_mined_triplets(loss, ours, distance):
     compare(loss(model, metric), ours.bind(distance=distance).value_and_grad, 1, label, 1e-6)
 
 
+def guided(names, **options):
+    """Their loss without the tokenisers it asks for."""
+    loss = theirs.GISTEmbedLoss.__new__(theirs.GISTEmbedLoss)
+    torch.nn.Module.__init__(loss)
+    loss.model, loss.must_retokenize, loss.gather_across_devices = model, False, False
+    loss.similarity_fct, loss.cross_entropy_loss = torch.nn.CosineSimilarity(dim=-1), torch.nn.CrossEntropyLoss()
+    of_guide = [{"sentence_embedding": torch.tensor(x)} for x in names]
+    loss.guide = lambda features: of_guide.pop(0)
+    for key, value in options.items():
+        setattr(loss, key, value)
+    return loss
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("margin", [0.0, 0.25])
+@pytest.mark.parametrize("strategy", ["absolute", "relative"])
+@pytest.mark.parametrize(("anchors", "positives"), [(True, True), (False, True), (True, False)])
+def test_guided(count, margin, strategy, anchors, positives):
+    guides = list(np.random.default_rng(1).normal(size=(count, N, 4)))
+    options = {
+        "temperature": 0.2,
+        "margin": margin,
+        "margin_strategy": strategy,
+        "contrast_anchors": anchors,
+        "contrast_positives": positives,
+    }
+
+    def ours(anchor, positive, negatives=None):
+        more = {} if negatives is None else {"negatives": negatives, "guide_negatives": guides[2]}
+        wrt = ("anchor", "positive", *more)[:count]
+        return fl.gist_embed_loss.value_and_grad(anchor, positive, *guides[:2], **more, **options, wrt=wrt)
+
+    compare(guided(guides, **options), ours, count)
+
+
 def test_margin_mse():
     label = np.random.default_rng(0).normal(size=N)
     compare(

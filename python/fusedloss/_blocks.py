@@ -1,0 +1,162 @@
+"""Plans of losses of the similarities of all pairs of a batch, which see a block of rows at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._batch import OfABatch, Product, class_labels, matrix, products
+from ._composition import Asked, Given, Gradients
+from ._loss import Array, Loss
+from .activation import l2_normalize
+
+_BLOCK_BYTES = 16 << 20  # of similarities in double precision
+
+
+def row_blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Blocks of rows, of which each has so many columns: they depend on sizes alone."""
+    step = max(_BLOCK_BYTES // (8 * max(columns, 1)), 1)
+    return (slice(begin, min(begin + step, rows)) for begin in range(0, rows, step))
+
+
+class Directions:
+    """Vectors divided by their norms, in double precision, and the gradient in what they have become."""
+
+    def __init__(self, array: Given) -> None:
+        self.given = array
+        self.vectors = matrix(array).array.astype(np.float64, copy=False)
+        self.unit: Array = np.asarray(l2_normalize(self.vectors))
+        self.grad = np.zeros_like(self.unit)
+
+    def __len__(self) -> int:
+        return len(self.unit)
+
+    def wanted(self, asked: Asked) -> bool:
+        """Whether the call asks for the gradient."""
+        return bool(self.given.names & asked.wrt)
+
+    def pull(self, scale: float, asked: Asked, into: Gradients) -> None:
+        """Hand on the gradient, times a number."""
+        if self.wanted(asked):
+            self.given.pull(scale * asked.factor * l2_normalize.backward(self.grad, self.vectors), asked, into)
+
+
+@dataclass(frozen=True)
+class Guided(OfABatch):
+    """Cross entropy of the similarities of anchors, less those that a guide finds nearer than the positive."""
+
+    cross_entropy: Loss[Any]
+    vectors: tuple[Given, ...]  # anchors, positives, perhaps negatives
+    guides: tuple[Given, ...]
+    contrasts: tuple[tuple[int, int], ...]  # which of them are rows and columns; first anchors and positives
+    temperature: float
+    margin: float
+    relative: bool
+
+    def run(self, asked: Asked) -> tuple[float, Gradients]:
+        product, own = products(asked.threads), [Directions(x) for x in self.vectors]
+        guides = [np.asarray(l2_normalize(matrix(x).array.astype(np.float64, copy=False))) for x in self.guides]
+        self._check(own, guides)
+        count, totals = len(own[0]), list[float]()
+        ends = np.cumsum([len(own[column]) for _, column in self.contrasts])
+        wanted = any(x.wanted(asked) for x in own)
+        for rows in row_blocks(count, 2 * int(ends[-1])):
+            scores = self._scores(product, rows, own, guides)
+            label = np.arange(rows.start, rows.stop)
+            if not wanted:
+                totals.append(float(self.cross_entropy(scores, label, **asked.options("sum", None))))
+                continue
+            value, grad = self.cross_entropy.value_and_grad(scores, label, **asked.options("sum", None))
+            totals.append(float(value))
+            for (row, column), part in zip(self.contrasts, np.split(grad, ends[:-1], axis=1), strict=True):
+                own[row].grad[rows] += product(part, own[column].unit)
+                own[column].grad += product(part.T, own[row].unit[rows])
+        into: Gradients = {}
+        for x in own:
+            x.pull(1.0 / (self.temperature * max(count, 1)), asked, into)
+        return math.fsum(totals) / count if count else math.nan, into
+
+    def _scores(self, product: Product, rows: slice, own: list[Directions], guides: list[Array]) -> Array:
+        """All scores of some anchors; minus infinity where there is none."""
+        parts = []
+        at = np.arange(rows.stop - rows.start), np.arange(rows.start, rows.stop)
+        limit = np.empty(0)
+        for k, (row, column) in enumerate(self.contrasts):
+            near = product(guides[row][rows], guides[column].T)
+            if k == 0:
+                limit = near[at].copy()
+                limit = (limit - (abs(limit) if self.relative else 1.0) * self.margin)[:, None]
+            drop = near > limit
+            if k == 0 or row == column:
+                drop[at] = k > 0  # the positive stays, a vector itself never does
+            scores = product(own[row].unit[rows], own[column].unit.T)
+            parts.append(np.where(drop, -np.inf, scores / self.temperature))
+        return np.concatenate(parts, axis=1)
+
+    def _check(self, own: list[Directions], guides: list[Array]) -> None:
+        counts = [len(own[0]), len(own[0]), *map(len, own[2:])]
+        for vectors, count in zip(own, counts, strict=True):
+            if vectors.vectors.shape != (count, own[0].vectors.shape[1]):
+                expected = (count, own[0].vectors.shape[1])
+                raise ValueError(f"{vectors.given.name} has shape {vectors.vectors.shape}, expected {expected}")
+        for guide, array, count in zip(guides, self.guides, counts, strict=True):
+            if guide.shape != (count, guides[0].shape[1]):
+                raise ValueError(
+                    f"{array.name} has shape {guide.shape}, expected {(count, guides[0].shape[1])}: "
+                    f"one vector for each of {self.vectors[self.guides.index(array)].name}"
+                )
+
+
+@dataclass(frozen=True)
+class Histograms(OfABatch):
+    """How likely a pair of two classes is more similar than one of the same class, by histograms of both."""
+
+    array: Given
+    target: Given
+    bins: int
+
+    def run(self, asked: Asked) -> tuple[float, Gradients]:
+        product, own = products(asked.threads), Directions(self.array)
+        labels, into = class_labels(self.target, len(own)), Gradients()
+        if np.isnan(own.unit).any():
+            own.grad[:] = math.nan
+            own.pull(1.0, asked, into)
+            return math.nan, into
+        counts = np.zeros((2, self.bins + 1))  # of pairs of two classes, and of the same
+        for rows in row_blocks(len(own), 4 * len(own)):
+            place, share, same, others = self._placed(product, own, labels, rows)
+            for kind in (0, 1):
+                chosen = others & (same == bool(kind))
+                low, high = place[chosen], share[chosen]
+                counts[kind] += np.bincount(low, 1.0 - high, self.bins + 1)
+                counts[kind, 1:] += np.bincount(low, high, self.bins)
+        totals = counts.sum(1)
+        if not totals.all():
+            own.pull(0.0, asked, into)
+            return 0.0, into
+        apart, together = counts / totals[:, None]
+        up_to = np.cumsum(together)
+        if own.wanted(asked):
+            # Derivatives in one more pair at each node; a similarity moves from a node to the next.
+            at_node = up_to / totals[0], np.cumsum(apart[::-1])[::-1] / totals[1]
+            slopes = [np.diff(each) * (self.bins / 2.0) for each in at_node]
+            for rows in row_blocks(len(own), 4 * len(own)):
+                place, share, same, others = self._placed(product, own, labels, rows)
+                slope = np.where(same, slopes[1][place], slopes[0][place])
+                slope[~others | (share == 0.0) | (share == 1.0)] = 0.0
+                own.grad[rows] += 2.0 * product(slope, own.unit)
+        own.pull(1.0, asked, into)
+        return math.fsum(apart * up_to), into
+
+    def _placed(
+        self, product: Product, own: Directions, labels: Array, rows: slice
+    ) -> tuple[Array, Array, Array, Array]:
+        """Of the pairs of some rows: the node below, how far it is from there to the next, and what pairs they are."""
+        height = np.clip((product(own.unit[rows], own.unit.T) + 1.0) * (self.bins / 2.0), 0.0, self.bins)
+        place = np.minimum(height.astype(np.intp), self.bins - 1)
+        others = np.arange(rows.start, rows.stop)[:, None] != np.arange(len(own))
+        return place, height - place, labels[rows][:, None] == labels, others
