@@ -7,21 +7,20 @@ gradient of a token weighs is known only after the last token of its answer, and
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ._core_kernels import Head, Kernel
+from ._composition import Asked, Given, Gradients, Shape, composed, given, samples_weighed, spread
+from ._core_kernels import Head
 from ._loss import _GRAD, _REDUCTIONS, _VALUE, Array, Loss, Result
-from ._validation import integer, is_bfloat16
+from ._validation import integer
 
-_TRAINED = ("input", "linear_weight", "linear_bias")
-_POLICY = Head("selected_log_prob", _TRAINED)
+_POLICY = Head("selected_log_prob")
 _REFERENCE = Head("selected_log_prob", ("reference_input", "reference_weight", "reference_bias"))
-
-Shape: TypeAlias = tuple[int, ...]
 
 
 class Tokens(NamedTuple):
@@ -57,12 +56,12 @@ class Formula(Protocol):
         """What of a reference model the formula is told: of its tokens or of its answers."""
 
     def __call__(self, tokens: Tokens, others: Sequence[Array], weight: Array) -> tuple[Array, Array]:
-        """The terms, which have such weights, and the derivatives of each in its tokens."""
+        """The terms, weighed, and the derivatives of each in its tokens."""
 
 
-def _each(loss: Loss[Any], *arrays: Array) -> tuple[Any, Any]:
-    """The values of a loss that is not reduced, and their derivatives."""
-    return loss.value_and_grad(*arrays, reduction="none")
+def _each(loss: Loss[Any], weight: Array, *arrays: Array) -> tuple[Any, Any]:
+    """The values of a loss that is not reduced, weighed, and their derivatives."""
+    return loss.value_and_grad(*arrays, reduction="none", sample_weight=weight)
 
 
 def _per_token(lengths: Array, weight: Array) -> float:
@@ -89,12 +88,12 @@ class Pairs:
 
     def __call__(self, tokens: Tokens, others: Sequence[Array], weight: Array) -> tuple[Array, Array]:
         halves = [half for x in (tokens.answers(self.average), *others) for half in np.split(x, 2)]
-        terms, slopes = _each(self.loss, *halves)
+        terms, slopes = _each(self.loss, weight, *halves)
         along, chosen = tokens.along(np.concatenate(slopes), self.average), len(terms)
         if self.alpha:
-            share = self.alpha * _per_token(tokens.lengths[:chosen], weight)
-            terms = terms - share * tokens.log_prob[:chosen].sum(1)
-            along[:chosen] -= np.where(tokens.kept[:chosen], share, 0.0)
+            share = self.alpha * _per_token(tokens.lengths[:chosen], weight) * weight
+            terms = terms - np.where(weight > 0.0, share * tokens.log_prob[:chosen].sum(1), 0.0)
+            along[:chosen] -= np.where(tokens.kept[:chosen], share[:, None], 0.0)
         return terms, along
 
 
@@ -112,7 +111,7 @@ class Singles:
         return tokens.answers(self.average)
 
     def __call__(self, tokens: Tokens, others: Sequence[Array], weight: Array) -> tuple[Array, Array]:
-        terms, slopes = _each(self.loss, tokens.answers(self.average), *others)
+        terms, slopes = _each(self.loss, weight, tokens.answers(self.average), *others)
         return terms, tokens.along(slopes, self.average)
 
 
@@ -133,8 +132,8 @@ class TokenMeans:
     def __call__(self, tokens: Tokens, others: Sequence[Array], weight: Array) -> tuple[Array, Array]:
         log_prob, kept = tokens
         reference, advantage, old = (*others, log_prob)[:3] if self.refers else (log_prob, *others, log_prob)[:3]
-        spread = [np.where(kept, x, 0.0) for x in (old, advantage[:, None], reference)]
-        each, slopes = _each(self.loss, log_prob, *spread)
+        given = [np.where(kept, x, 0.0) for x in (old, advantage[:, None], reference)]
+        each, slopes = _each(self.loss, weight[:, None], log_prob, *given)
         if self.over == "answers":
             share: Any = 1.0 / np.maximum(tokens.lengths, 1)[:, None]
         elif self.over == "tokens":
@@ -144,205 +143,139 @@ class TokenMeans:
         return (np.where(kept, each, 0.0) * share).sum(1), np.where(kept, slopes * share, 0.0)
 
 
-class AnswerKernel(Kernel):
-    """A loss of answers, by its formula; `others` are inputs of it without gradients."""
+class Layer(NamedTuple):
+    """A linear layer, and what it is applied to for each token of each answer: ``[answers, tokens, D]``."""
 
-    __slots__ = ("trained",)
+    input: Given
+    weight: Given
+    bias: Given | None = None
 
-    array_options = ("target", "reference_log_prob", "reference_input", "reference_weight", "reference_bias")
 
-    def __init__(self, biased: bool, others: Sequence[str]) -> None:
-        trained = _TRAINED[: 3 if biased else 2]
-        self.trained = len(trained)
-        super().__init__(
-            {
-                "index": 0,
-                "name": "answers",
-                "inputs": (*trained, *others),
-                "params": (),
-                "arrays": len(trained) + len(others),
-                "differentiable": (1 << len(trained)) - 1,
-                "has_hessian": False,
-            }
-        )
+@dataclass(frozen=True)
+class Answers:
+    """The plan of a formula of the answers whose tokens `target` names."""
 
-    def run(
-        self,
-        index: int,
-        name: str,
-        inputs: tuple[Any, ...],
-        params: tuple[float, ...],
-        options: tuple[Any, ...],
-        sample_weight: Any,
-        cotangent: Any,
-        reduction: int,
-        want: int,
-        wrt: int,
-        out: Any,
-        threads: int,
-    ) -> tuple[Any, tuple[Any, ...], None, None]:
-        """As every kernel; nothing is written before all arguments have been looked at."""
-        target, *reference, told, ignore_index, formula = options
-        if reduction == _REDUCTIONS["partial"]:
-            raise TypeError(f"{name} looks at whole batches and cannot be summed in chunks")
-        try:
-            batch = _Batch.of(name, inputs[: self.trained], target, ignore_index, threads)
-            answers, count = len(batch.labels), formula.terms(len(batch.labels))
-            weight = _weights(1.0 if sample_weight is None else sample_weight, count)
-            factor = _numbers("grad_output", 1.0 if cotangent is None else cotangent, _terms_of(reduction, count))
-            tokens = batch.tokens(_POLICY, batch.layer)
-            others = [batch.reference(formula, tokens, reference)] if told else []
-            for other, given in zip(self.inputs[self.trained :], inputs[self.trained :], strict=True):
-                others.append(_numbers(other, given, batch.labels.shape[: 2 if other == "old_log_prob" else 1]))
-        except (TypeError, ValueError, IndexError) as error:
-            if str(error).startswith(name):
-                raise
-            raise type(error)(f"{name}: {error}") from None
+    formula: Formula
+    layer: Layer
+    target: Given
+    ignore_index: int
+    reference: Mapping[str, Given] | None  # what a reference model says, or its layer; None: nobody asks
+    others: tuple[Given, ...]
+
+    @property
+    def shape(self) -> Shape:
+        return (self.formula.terms(self.target.shape[0] if self.target.shape else 0),)
+
+    def run(self, asked: Asked) -> tuple[Any, Gradients]:
+        self._check()
+        given_weight, divisor = samples_weighed(asked, self.shape)
+        weight = np.ones(self.shape) if given_weight is None else given_weight.astype(np.float64)
+        factor: Any = 1.0 if asked.cotangent is None else np.asarray(asked.cotangent, np.float64)
+        if asked.reduction == "none":
+            factor = spread("grad_output", np.asarray(factor), self.shape)
+        elif asked.reduction == "mean":
+            factor = factor / divisor if divisor else 0.0
+        tokens = self._tokens(asked, _POLICY, self.layer)
+        others = [self._of_reference(asked, tokens, self.reference)] if self.reference is not None else []
+        for x in self.others:
+            shape = self.target.shape[: 2 if x.name == "old_log_prob" else 1]
+            others.append(spread(x.name, x.array.astype(np.float64), shape))
         with np.errstate(all="ignore"):
-            terms, along = formula(tokens, others, weight)
-            value, slopes = _reduced(terms, weight, reduction)
-            slopes = np.tile(factor * slopes, answers // max(count, 1))[:, None]
-            along = np.where(slopes == 0.0, 0.0, along * slopes)
-        grads = batch.backward(along, wrt, out) if want & _GRAD else ()
-        return value.astype(batch.value_type) if value.ndim else float(value), grads, None, None
+            terms, along = self._terms(tokens, others, weight)
+            along = np.where(along == 0.0, 0.0, along * np.resize(factor, (len(along), 1)))
+            value: Any = terms if asked.reduction == "none" else terms.sum()
+        if asked.reduction == "mean":
+            value = value / divisor if divisor else math.nan
+        return value, self._gradients(asked, along) if asked.want & _GRAD else {}
+
+    def _check(self) -> None:
+        input, weight, labels = self.layer.input.array, self.layer.weight.array, self.target.array
+        if input.ndim != 3:
+            raise ValueError(f"input has shape {input.shape}, expected [answers, tokens, D]")
+        if weight.ndim != 2:
+            raise ValueError(f"linear_weight has shape {weight.shape}, expected [classes, {input.shape[2]}]")
+        if labels.dtype.kind not in "iu":
+            raise TypeError(f"target has dtype {labels.dtype}; expected class indices of an integer dtype")
+        if labels.shape != input.shape[:2]:
+            raise ValueError(f"target has shape {labels.shape}, expected {input.shape[:2]}")
+        wrong = (labels != self.ignore_index) & ((labels < 0) | (labels >= len(weight)))
+        if wrong.any():
+            i, j = np.argwhere(wrong)[0]
+            text = f"target[{i}, {j}] = {labels[i, j]} is not in [0, {len(weight)})"
+            raise IndexError(f"{text} and is not ignore_index ({self.ignore_index})")
+
+    def _tokens(self, asked: Asked, head: Head, layer: Layer) -> Tokens:
+        """The log-probabilities, in single precision at least."""
+        log_prob, _ = self._run(asked, head, layer, layer.input.value(asked), _VALUE)
+        kept: Array = self.target.array != self.ignore_index
+        return Tokens(log_prob.reshape(kept.shape).astype(np.float64), kept)
+
+    def _of_reference(self, asked: Asked, tokens: Tokens, said: Mapping[str, Given]) -> Array:
+        if "reference_log_prob" in said:
+            log_prob = said["reference_log_prob"].array.astype(np.float64)
+            return spread("reference_log_prob", log_prob, self.formula.compared(tokens).shape)
+        if not {"reference_input", "reference_weight"} <= said.keys():
+            raise ValueError("needs reference_log_prob, or reference_input and reference_weight")
+        shape = said["reference_input"].shape
+        if len(shape) != 3 or shape[:2] != self.target.shape:
+            raise ValueError(
+                f"reference_input has shape {shape}, expected [{', '.join(map(str, self.target.shape))}, D]"
+            )
+        return self.formula.compared(self._tokens(asked, _REFERENCE, Layer(*said.values())))
+
+    def _terms(self, tokens: Tokens, others: Sequence[Array], weight: Array) -> tuple[Array, Array]:
+        try:
+            return self.formula(tokens, others, weight)
+        except ValueError as error:
+            raise ValueError(_without_name(error)) from None
+
+    def _gradients(self, asked: Asked, along: Array) -> Gradients:
+        """Those in the layer from those in the tokens."""
+        trained = [x for x in self.layer if x is not None]
+        bits = sum(1 << k for k, x in enumerate(trained) if x.names & asked.wrt)
+        _, grads = self._run(asked, _POLICY, self.layer, self.layer.input.array, _GRAD, bits, along.reshape(-1))
+        wanted = [x for k, x in enumerate(trained) if bits >> k & 1]
+        return {(x.name, 0): grad.reshape(x.shape) for x, grad in zip(wanted, grads, strict=True)}
+
+    def _run(
+        self, asked: Asked, head: Head, layer: Layer, input: Array, want: int, wrt: int = 0, along: Any = None
+    ) -> tuple[Any, tuple[Any, ...]]:
+        rows, bias = input.reshape(-1, input.shape[2]), None if layer.bias is None else layer.bias.array
+        labels = self.target.array.reshape(-1)
+        call: Any = head(rows, layer.weight.array, bias, label=labels, ignore_index=self.ignore_index)
+        kernel, inputs, params, options = call
+        none = _REDUCTIONS["none"]
+        try:
+            value, grads, _, _ = kernel.run(
+                kernel.index, "answers", inputs, params, options, None, along, none, want, wrt, None, asked.threads
+            )
+        except (TypeError, ValueError, IndexError) as error:
+            raise type(error)(_without_name(error)) from None
+        return value, grads
+
+
+def _without_name(error: Exception) -> str:
+    return re.sub(r"^\w+: ", "", str(error))
 
 
 def answers(
     formula: Formula,
-    layer: tuple[Any, Any, Any],
+    input: Any,
+    linear_weight: Any,
+    linear_bias: Any,
     target: Any,
     ignore_index: int,
     *,
     reference: tuple[Any, Any, Any, Any] | None = None,
     **others: Any,
 ) -> Result:
-    """The call of a loss of answers: of their layer and, if the formula is told it, of the reference model's."""
-    trained = layer[: 3 if layer[2] is not None else 2]
-    arrays = (target, *(reference or (None,) * 4))
-    fixed = (reference is not None, integer("ignore_index", ignore_index), formula)
-    return AnswerKernel(len(trained) == 3, tuple(others))._call((*trained, *others.values()), {}, (*arrays, *fixed))
-
-
-def _terms_of(reduction: int, count: int) -> Shape:
-    return (count,) if reduction == _REDUCTIONS["none"] else ()
-
-
-def _reduced(terms: Array, weight: Array, reduction: int) -> tuple[Any, Array]:
-    """The value, and what the gradients of the terms count in it."""
-    weighted = np.where(weight > 0.0, weight * terms, 0.0)
-    if reduction == _REDUCTIONS["none"]:
-        return weighted, weight
-    if reduction == _REDUCTIONS["sum"]:
-        return weighted.sum(), weight
-    divisor = math.fsum(weight)
-    return (weighted.sum() / divisor, weight / divisor) if divisor else (np.float64(math.nan), weight)
-
-
-def _real(name: str, given: Any) -> Array:
-    array = np.asarray(given)
-    if array.dtype.kind not in "biuf" and not is_bfloat16(array.dtype):
-        raise TypeError(f"{name} has dtype {array.dtype}; expected a real floating, integer or bool array")
-    return array
-
-
-def _numbers(name: str, given: Any, shape: Shape) -> Array:
-    """The array in double precision, broadcast."""
-    array = _real(name, given)
-    try:
-        return np.broadcast_to(array.astype(np.float64), shape)
-    except ValueError:
-        raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {shape}") from None
-
-
-def _weights(given: Any, count: int) -> Array:
-    weight = _numbers("sample_weight", given, (count,))
-    wrong = ~((weight >= 0.0) & (weight < np.inf))
-    if wrong.any():
-        raise ValueError(f"sample_weight[{wrong.argmax()}] is negative or not finite")
-    return weight
-
-
-class _Batch(NamedTuple):
-    """Answers, a row of class indices each, and the layer that gives them log-probabilities."""
-
-    loss: str
-    layer: tuple[Any, Any, Any]
-    labels: Array
-    ignore_index: int
-    threads: int
-
-    @classmethod
-    def of(cls, loss: str, trained: Sequence[Any], target: Any, ignore_index: int, threads: int) -> _Batch:
-        """The answers, whose class indices all belong to the layer."""
-        input, weight, *bias = (_real(name, x) for name, x in zip(_TRAINED, trained, strict=False))
-        if input.ndim != 3:
-            raise ValueError(f"input has shape {input.shape}, expected [answers, tokens, D]")
-        if weight.ndim != 2:
-            raise ValueError(f"linear_weight has shape {weight.shape}, expected [classes, {input.shape[2]}]")
-        labels = np.asarray(target)
-        if labels.dtype.kind not in "iu":
-            raise TypeError(f"target has dtype {labels.dtype}; expected class indices of an integer dtype")
-        if labels.shape != input.shape[:2]:
-            raise ValueError(f"target has shape {labels.shape}, expected {input.shape[:2]}")
-        wrong = (labels != ignore_index) & ((labels < 0) | (labels >= len(weight)))
-        if wrong.any():
-            i, j = np.argwhere(wrong)[0]
-            text = f"target[{i}, {j}] = {labels[i, j]} is not in [0, {len(weight)})"
-            raise IndexError(f"{text} and is not ignore_index ({ignore_index})")
-        return cls(loss, (input, weight, bias[0] if bias else None), labels.astype(np.int64), ignore_index, threads)
-
-    @property
-    def value_type(self) -> Any:
-        """That of values which are not reduced."""
-        dtype = self.layer[0].dtype
-        return np.float64 if dtype.kind in "biu" else dtype.newbyteorder("=")
-
-    def tokens(self, head: Head, layer: Sequence[Any]) -> Tokens:
-        """The log-probabilities, in single precision at least."""
-        input, weight, bias = layer
-        if input.dtype.kind not in "biu" and input.dtype.itemsize == 2:
-            input = input.astype(np.float32)
-        log_prob = self._run(head, (input, weight, bias), _VALUE)[0]
-        return Tokens(log_prob.reshape(self.labels.shape).astype(np.float64), self.labels != self.ignore_index)
-
-    def reference(self, formula: Formula, tokens: Tokens, given: Sequence[Any]) -> Array:
-        """What the formula is told of the reference model."""
-        log_prob, input, weight, bias = given
-        if log_prob is not None:
-            return _numbers("reference_log_prob", log_prob, formula.compared(tokens).shape)
-        if input is None or weight is None:
-            raise ValueError("needs reference_log_prob, or reference_input and reference_weight")
-        if input.ndim != 3 or input.shape[:2] != self.labels.shape:
-            expected = ", ".join(map(str, self.labels.shape))
-            raise ValueError(f"reference_input has shape {input.shape}, expected [{expected}, D]")
-        return formula.compared(self.tokens(_REFERENCE, (input, weight, bias)))
-
-    def backward(self, along: Array, wrt: int, out: Any) -> tuple[Any, ...]:
-        """The gradients in the layer from those in the tokens."""
-        outs: tuple[Any, ...] = out if isinstance(out, tuple) else (out,)
-        shape, first = self.layer[0].shape, outs[0]
-        if not (wrt & 1 and isinstance(first, np.ndarray)):
-            grads = self._run(_POLICY, self.layer, _GRAD, wrt, out, along)[1]
-            return (grads[0].reshape(shape), *grads[1:]) if wrt & 1 else grads
-        if first.shape != shape:
-            raise ValueError(f"{self.loss}: out has shape {first.shape}, expected {shape}")
-        rows = first.reshape(-1, shape[2])
-        rows.flags.writeable = first.flags.writeable
-        grads = self._run(_POLICY, self.layer, _GRAD, wrt, (rows, *outs[1:]), along)[1]
-        if not np.may_share_memory(rows, first):
-            first[...] = rows.reshape(shape)
-        return (first, *grads[1:])
-
-    def _run(
-        self, head: Head, layer: Sequence[Any], want: int, wrt: int = 0, out: Any = None, along: Array | None = None
-    ) -> tuple[Any, tuple[Any, ...]]:
-        input, *others = layer
-        rows = input.reshape(-1, input.shape[2])
-        call: Any = head(rows, *others, label=self.labels.reshape(-1), ignore_index=self.ignore_index)
-        kernel, inputs, params, options = call
-        cotangent = None if along is None else along.reshape(-1)
-        none = _REDUCTIONS["none"]
-        value, grads, _, _ = kernel.run(
-            kernel.index, self.loss, inputs, params, options, None, cotangent, none, want, wrt, out, self.threads
-        )
-        return value, grads
+    """A composition of the answers; `others` are what the formula takes besides, constant."""
+    trained = {"input": given("input", input), "linear_weight": given("linear_weight", linear_weight)}
+    if linear_bias is not None:
+        trained["linear_bias"] = given("linear_bias", linear_bias)
+    labels = given("target", target, constant=True)
+    names = ("reference_log_prob", "reference_input", "reference_weight", "reference_bias")
+    said = {n: given(n, x, constant=True) for n, x in zip(names, reference or (), strict=False) if x is not None}
+    more = {name: given(name, x, constant=True) for name, x in others.items()}
+    fixed = integer("ignore_index", ignore_index), None if reference is None else said, tuple(more.values())
+    return composed(Answers(formula, Layer(*trained.values()), labels, *fixed), **trained, target=labels, **more)

@@ -308,7 +308,7 @@ class Composite(Kernel):
             self._check(asked)
             outs = _checked_outs([argument for *_, argument in chosen], out)
             value, into = self._sum(asked)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, IndexError) as error:
             raise type(error)(f"{name}: {error}") from None
         grads = tuple(_written(argument, to, into) for (*_, argument), to in zip(chosen, outs, strict=True))
         if want & _VALUE:
@@ -334,7 +334,7 @@ class Composite(Kernel):
         return total, into
 
     def _value_dtype(self) -> Any:
-        floats = [x.dtype for x in _flat(self.arguments) if x.array.dtype.kind not in "biu"]
+        floats = [x.dtype for x in _flat(self.arguments) if x.array.dtype.kind not in "biu" and not x.constant]
         return np.result_type(*floats) if floats else np.float64
 
 

@@ -79,7 +79,7 @@ def linear_dpo_loss(
     )
     reference = reference_log_prob, reference_input, reference_weight, reference_bias
     formula = Pairs(loss, bool(average_log_prob), finite("alpha", alpha))
-    return answers(formula, (input, linear_weight, linear_bias), target, ignore_index, reference=reference)
+    return answers(formula, input, linear_weight, linear_bias, target, ignore_index, reference=reference)
 
 
 @pairs_of_answers(
@@ -126,7 +126,7 @@ def linear_cpo_loss(
     """
     loss = cpo_loss.bind(beta=beta, label_smoothing=label_smoothing, alpha=0.0)
     formula = Pairs(loss, bool(average_log_prob), finite("alpha", alpha))
-    return answers(formula, (input, linear_weight, linear_bias), target, ignore_index)
+    return answers(formula, input, linear_weight, linear_bias, target, ignore_index)
 
 
 @pairs_of_answers(
@@ -176,7 +176,7 @@ def linear_simpo_loss(
     """
     loss = simpo_loss.bind(beta=beta, gamma=gamma, label_smoothing=label_smoothing)
     formula = Pairs(loss, bool(average_log_prob), finite("alpha", alpha))
-    return answers(formula, (input, linear_weight, linear_bias), target, ignore_index)
+    return answers(formula, input, linear_weight, linear_bias, target, ignore_index)
 
 
 @pairs_of_answers(
@@ -220,7 +220,7 @@ def linear_orpo_loss(
     """
     loss = orpo_loss.bind(beta=beta, alpha=0.0)
     formula = Pairs(loss, bool(average_log_prob), finite("alpha", alpha))
-    return answers(formula, (input, linear_weight, linear_bias), target, ignore_index)
+    return answers(formula, input, linear_weight, linear_bias, target, ignore_index)
 
 
 @answers_of_a_layer(
@@ -276,7 +276,7 @@ def linear_kto_loss(
     loss = kto_loss.bind(beta=beta, desirable_weight=desirable_weight, undesirable_weight=undesirable_weight)
     reference = reference_log_prob, reference_input, reference_weight, reference_bias
     formula, layer = Singles(loss, bool(average_log_prob)), (input, linear_weight, linear_bias)
-    return answers(formula, layer, target, ignore_index, reference=reference, desirable=desirable, kl=kl)
+    return answers(formula, *layer, target, ignore_index, reference=reference, desirable=desirable, kl=kl)
 
 
 @answers_of_a_layer(
@@ -347,4 +347,4 @@ def linear_grpo_loss(
         reference = reference_log_prob, reference_input, reference_weight, reference_bias
     formula = TokenMeans(loss, choice("average", average, ("answers", "tokens", "length")), reference is not None)
     old = {} if old_log_prob is None else {"old_log_prob": old_log_prob}
-    return answers(formula, layer, target, ignore_index, reference=reference, advantage=advantage, **old)
+    return answers(formula, *layer, target, ignore_index, reference=reference, advantage=advantage, **old)

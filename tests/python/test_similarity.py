@@ -237,6 +237,42 @@ def test_bound_losses_are_picklable(case):
     assert bound(**arrays) == loss_of(case)(**arrays, **case.params)
 
 
+class TestTeachers:
+    """PyTorch's gradients of what Liger's fused losses of a student and a teacher compute, transcribed."""
+
+    @pytest.mark.parametrize("temperature", [1.0, 2.0])
+    @pytest.mark.parametrize("beta", [0.0, 0.3, 1.0, "kl", "cosine"])
+    def test_are_those_of_torch(self, beta, temperature):
+        torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+        functional, generator = torch.nn.functional, np.random.default_rng(0)
+        x, w, b, t = (generator.normal(size=shape) for shape in ((9, 4), (300, 4), 300, (9, 300)))
+        labels = np.where(np.arange(9) % 3, 1, -100)
+        layer = [torch.tensor(a, requires_grad=True) for a in (x, w, b)]
+        z, teacher = layer[0] @ layer[1].T + layer[2], torch.tensor(t)
+        p, r = (torch.log_softmax(s / temperature, -1) for s in (z, teacher))
+
+        def kl(one, other):
+            return functional.kl_div(other, one, reduction="none", log_target=True).sum(-1)
+
+        loss, params = fl.linear_jensen_shannon_divergence, {"beta": beta, "temperature": temperature}
+        if beta == "cosine":
+            loss, params, each = fl.linear_cosine_distillation_loss, {}, 1 - torch.cosine_similarity(z, teacher)
+        elif beta == "kl":
+            loss, params, each = fl.linear_distillation_loss, {"temperature": temperature}, temperature**2 * kl(r, p)
+        elif beta in (0.0, 1.0):
+            each = kl(p, r) if beta else kl(r, p)
+        else:
+            m = torch.logsumexp(torch.stack([r + np.log(beta), p + np.log(1 - beta)]), 0)
+            each = beta * kl(r, m) + (1 - beta) * kl(p, m)
+        mean = each[torch.tensor(labels != -100)].mean()
+        value, grads = loss.value_and_grad(
+            x, w, t, linear_bias=b, labels=labels, wrt=("input", "linear_weight", "linear_bias"), **params
+        )
+        assert value == pytest.approx(mean.item(), rel=1e-12)
+        for given, wanted in zip(grads, torch.autograd.grad(mean, layer), strict=True):
+            close(given, wanted.numpy(), 1e-12)
+
+
 class TestRefusals:
     a, b = np.ones((4, 3)), np.ones((4, 3))
 
