@@ -2,14 +2,13 @@
 // families/similarity.hpp says how. Compiled for the baseline.
 #include <cmath>
 #include <cstring>
-#include <memory>
 #include <vector>
 
 #include "fusedloss/core/parallel.hpp"
 #include "fusedloss/core/reduction.hpp"
 #include "fusedloss/core/views.hpp"
 #include "fusedloss/runtime.hpp"
-#include "scratch.hpp"
+#include "matrices.hpp"
 #include "tables.hpp"
 
 namespace fusedloss {
@@ -18,8 +17,6 @@ namespace {
 
 // The buffer of the scores holds so much, but rows enough for the products and no more than pay.
 constexpr std::int64_t score_bytes = 20 << 20, least_rows = 64, most_rows = 256;
-// Products of fewer terms are over before another thread has woken up.
-constexpr double serial_terms = 1 << 18;
 
 strided advanced(strided a, std::int64_t rows) {
     if (a.data) a.data = static_cast<char*>(a.data) + rows * a.stride[0];
@@ -49,8 +46,8 @@ class similarity_run {
         chunk = score_bytes / (pitch * std::int64_t(sizeof(C))) / 8 * 8;
         chunk = chunk < least_rows ? least_rows : chunk > most_rows ? most_rows : chunk;
         if (chunk > count) chunk = count;
-        scores = buffer(chunk * pitch);
-        workspace = buffer(run.product_workspace * threads_);
+        scores = buffer<C>(chunk * pitch);
+        workspace = buffer<C>(run.product_workspace * threads_);
         // A row that weighs nothing itself is still among those that the columns of others choose from.
         const bool alone = !job.two_sided && job.first_loss < 0;
         if (alone && (job.rows.weights > 0 || job.rows.ignores)) find_excluded();
@@ -80,16 +77,6 @@ class similarity_run {
     }
 
   private:
-    class buffer {
-      public:
-        buffer() = default;
-        explicit buffer(std::int64_t numbers) : memory_(new scratch(std::size_t(numbers) * sizeof(C))) {}
-        C* get() const { return reinterpret_cast<C*>(memory_->data()); }
-
-      private:
-        std::unique_ptr<scratch> memory_;
-    };
-
     // Vectors one after another, in the arithmetic of the products, and the gradient with respect to them:
     // the caller's memory where it will do.
     struct matrix {
@@ -98,7 +85,7 @@ class similarity_run {
         const C* data = nullptr;
         const C* centred = nullptr;  // what gradients are made of
         C* grad = nullptr;
-        buffer own_data, own_centred, own_grad;
+        buffer<C> own_data, own_centred, own_grad;
         std::vector<double> norms;
         bool wanted = false, begun = false;  // begun: the gradient holds something to add to
 
@@ -154,18 +141,12 @@ class similarity_run {
             if (job.scale_grad && (job.distance || &m == &matrices[std::size_t(x)])) m.wanted = true;
     }
 
-    // Whether numbers lie as those of a matrix do, in rows of so many.
-    static bool lies_flat(const class_array& a, std::int64_t width, std::int64_t rows) {
-        constexpr std::int64_t size = sizeof(C);
-        return a.rows.data && a.rows.type == dtype_of<C> && (a.step == size || width == 1) &&
-               reinterpret_cast<std::uintptr_t>(a.rows.data) % size == 0 &&
-               (a.rows.stride[0] == width * size || rows == 1);
-    }
+    // Whether an array lies as a matrix does.
     bool usable(const similarity_input& input, const class_array& a) const {
         if (input.role == similarity_role::centres) return false;
         const std::int64_t each = each_of(input);
         const bool apart = a.rows.stride[1] != dimensions * std::int64_t(sizeof(C)) && each != 1;
-        return !apart && lies_flat(a, dimensions * each, input.vectors / each);
+        return !apart && lies_flat<C>(a, dimensions * each, input.vectors / each);
     }
 
     template <class Body>
@@ -177,9 +158,7 @@ class similarity_run {
     }
     template <class Body>
     void over(std::int64_t n, const Body& body) {
-        const std::int64_t shares = n < threads_ ? n : threads_;
-        parallel_for(shares, threads_,
-                     [&](std::int64_t t) { body(int(t), n * t / shares, n * (t + 1) / shares); });
+        for_shares(n, threads_, body);
     }
     void multiply(const matrix_product<C>& p, bool distance = false) {
         const auto share = distance ? run.squared_differences : run.product;
@@ -191,9 +170,9 @@ class similarity_run {
     // The vectors that scores are compared with those of.
     void lay_compared() {
         const compared_scores& other = job.compared;
-        const auto lay = [&](const class_array& a, std::int64_t vectors, buffer& own) {
-            if (lies_flat(a, other.dimensions, vectors)) return static_cast<const C*>(a.rows.data);
-            own = buffer(vectors * other.dimensions);
+        const auto lay = [&](const class_array& a, std::int64_t vectors, buffer<C>& own) {
+            if (lies_flat<C>(a, other.dimensions, vectors)) return static_cast<const C*>(a.rows.data);
+            own = buffer<C>(vectors * other.dimensions);
             over(vectors, [&](int, std::int64_t begin, std::int64_t end) {
                 run.fetch(a, 1, begin, end, other.dimensions, false, own.get(), nullptr);
             });
@@ -201,7 +180,7 @@ class similarity_run {
         };
         compared_rows = lay(other.rows, count, own_compared_rows);
         compared_columns = lay(other.columns, classes, own_compared_columns);
-        compared = buffer(chunk * pitch);
+        compared = buffer<C>(chunk * pitch);
     }
 
     void prepare(matrix& m) {
@@ -211,7 +190,7 @@ class similarity_run {
         if (single && !normalize && usable(first, first.data)) {
             m.data = static_cast<const C*>(first.data.rows.data);
         } else {
-            m.own_data = buffer(m.vectors * dimensions);
+            m.own_data = buffer<C>(m.vectors * dimensions);
             m.data = m.own_data.get();
             if (normalize && (wanted || group)) m.norms.resize(std::size_t(m.vectors));
             std::int64_t done = 0;
@@ -230,7 +209,7 @@ class similarity_run {
         if (single && usable(first, first.grad)) {
             m.grad = static_cast<C*>(first.grad.rows.data);
         } else {
-            m.own_grad = buffer(m.vectors * dimensions);
+            m.own_grad = buffer<C>(m.vectors * dimensions);
             m.grad = m.own_grad.get();
         }
     }
@@ -244,7 +223,7 @@ class similarity_run {
                 mean[std::size_t(d)] += double(centre_of.at(v, dimensions)[d]);
         for (double& x : mean) x /= double(centre_of.vectors ? centre_of.vectors : 1);
         for (matrix& m : matrices) {
-            m.own_centred = buffer(m.vectors * dimensions);
+            m.own_centred = buffer<C>(m.vectors * dimensions);
             C* const to = m.own_centred.get();
             over(m.vectors, [&](int, std::int64_t begin, std::int64_t end) {
                 for (std::int64_t v = begin; v < end; ++v)
@@ -277,7 +256,7 @@ class similarity_run {
     void prepare_groups() {
         const matrix& rows = matrices[std::size_t(x)];
         matrix& means = matrices[std::size_t(y)];
-        means.own_data = buffer(columns * dimensions);
+        means.own_data = buffer<C>(columns * dimensions);
         means.data = means.centred = means.own_data.get();
         means.norms.resize(std::size_t(columns));
         group_sums.resize(std::size_t(columns * dimensions));
@@ -289,7 +268,7 @@ class similarity_run {
                     group_sums.data() + j * dimensions, means.own_data.get() + j * dimensions);
         });
         if (!gradients || !means.wanted) return;
-        means.own_grad = buffer(columns * dimensions);
+        means.own_grad = buffer<C>(columns * dimensions);
         means.grad = means.own_grad.get();
     }
 
@@ -430,7 +409,7 @@ class similarity_run {
             excluded.resize(std::size_t(count));
             excluded[std::size_t(i)] = true;
         }
-        if (!excluded.empty()) kept_rows = buffer(chunk * dimensions);
+        if (!excluded.empty()) kept_rows = buffer<C>(chunk * dimensions);
     }
     bool is_excluded(std::int64_t row) const { return !excluded.empty() && excluded[std::size_t(row)]; }
     // The vectors of a chunk's rows, zeros where they are excluded.
@@ -683,13 +662,13 @@ class similarity_run {
     std::vector<double> group_sums;
     std::vector<rest_of_group> rests;
     std::int64_t own_columns = 0, columns, pitch, chunk;
-    buffer scores, workspace;
+    buffer<C> scores, workspace;
     std::vector<double> slopes, radial, column_sums, column_log_sum_exp, column_weight, firsts, terms;
     double share_ = 1.0;         // of each term in a mean
     std::vector<bool> excluded;  // empty: no row
-    buffer kept_rows;
+    buffer<C> kept_rows;
     const C *compared_rows = nullptr, *compared_columns = nullptr;
-    buffer own_compared_rows, own_compared_columns, compared;
+    buffer<C> own_compared_rows, own_compared_columns, compared;
 };
 
 }  // namespace

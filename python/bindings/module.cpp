@@ -8,6 +8,7 @@ void register_runtime(py::module_&);
 void register_elementwise(py::module_&);
 void register_rows(py::module_&);
 void register_similarity(py::module_&);
+void register_moments(py::module_&);
 void register_overlap(py::module_&);
 void register_boxes(py::module_&);
 void register_pairs(py::module_&);
@@ -20,6 +21,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     register_elementwise(m);
     register_rows(m);
     register_similarity(m);
+    register_moments(m);
     register_overlap(m);
     register_boxes(m);
     register_pairs(m);

@@ -384,9 +384,10 @@ struct similarity_request : request<rows_job> {
         for (class_array& g : job.grad) g.rows.data = nullptr;
         outputs results(*this, d.out);
         if ((d.want & want_value) && d.reduce == none) {
-            value = d.want & value_to_out ? results.next(value_type(), dims, shape)
-                                          : py::object(allocate(value_type(), dims, shape, like_bfloat16()));
-            place(arg("value"), array_in(value), value_type(), job.value);
+            const dtype t = d.want & float64_values ? dtype::float64 : value_type();
+            value = d.want & value_to_out ? results.next(t, dims, shape)
+                                          : py::object(allocate(t, dims, shape, like_bfloat16()));
+            place(arg("value"), array_in(value), t, job.value);
         }
         std::vector<py::array> written;
         if (d.want & value_to_out) written.push_back(array_in(value));

@@ -23,6 +23,7 @@ enum wanted : unsigned {
     want_aux = 8,
     value_to_out = 16,     // unreduced values are the first of the results that out= may receive
     float32_results = 32,  // ... whatever the type of the inputs
+    float64_values = 64,   // unreduced values are, of similarities
 };
 
 // Calls on fewer numbers are over before another thread could have taken the lock.

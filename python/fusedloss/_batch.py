@@ -1,22 +1,19 @@
-"""Plans of losses that look at a whole batch at once: products of its columns, all pairs of its scores."""
+"""Plans of losses that look at a whole batch at once: second moments of its columns, all pairs of its scores."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
 from . import _core
 from ._composition import Asked, Given, Gradients, Plan, Shape, Source
-from ._loss import Array, Loss
+from ._loss import _FLOAT64_VALUES, _GRAD, _VALUE, Array, Loss
 from .activation import l2_normalize
-
-# What is to be computed: from matrices in double precision and a product of matrices, the value and a gradient each.
-Product: TypeAlias = Callable[[Array, Array], Array]
-Formula: TypeAlias = Callable[..., tuple[float, tuple[Array, ...]]]
 
 
 def matrix(array: Given) -> Given:
@@ -32,17 +29,6 @@ class OfABatch:
     shape = ()
 
 
-def products(threads: int) -> Product:
-    """Products of matrices in double precision, by so many threads."""
-
-    def product(a: Array, b: Array) -> Array:
-        out = np.empty((a.shape[0], b.shape[1]))
-        _core.gemm(a, b, out, 1.0, False, threads)
-        return out
-
-    return product
-
-
 @dataclass(frozen=True)
 class Later(OfABatch):
     """A plan that depends on the shapes of its arrays: made when it is run."""
@@ -53,24 +39,45 @@ class Later(OfABatch):
         return self.make().run(asked)
 
 
-@dataclass(frozen=True)
-class Columns(OfABatch):
-    """A formula of the columns of one or two matrices of the same shape."""
+class MomentLoss(IntEnum):
+    """What the core makes of the second moments of a batch."""
 
-    formula: Formula
+    VARIANCE_COVARIANCE = 0
+    CROSS_CORRELATION = 1
+    ORTHOGONALITY = 2
+    MEAN_ACTIVATION = 3
+
+
+@dataclass(frozen=True)
+class Moments(OfABatch):
+    """A loss of the second moments of one or two batches of vectors of the same shape."""
+
+    loss: MomentLoss
     arrays: tuple[Given, ...]
+    agreement: float = 0.0
+    spread: float = 0.0
+    common: float = 1.0
+    eps: float = 0.0
 
     def run(self, asked: Asked) -> tuple[float, Gradients]:
         first = matrix(self.arrays[0]).array.shape
         for x in self.arrays[1:]:
             if x.array.shape != first:
                 raise ValueError(f"{x.name} has shape {x.array.shape}, expected {first}")
-        wide = [np.ascontiguousarray(x.array, np.float64) for x in self.arrays]
-        value, grads = self.formula(products(asked.threads), *wide)
+        wanted = [x for x in self.arrays if x.names & asked.wrt]
+        value, grads = _core.moments(
+            self.loss,
+            "",
+            " ".join(x.name for x in self.arrays),
+            tuple(x.array for x in self.arrays),
+            (self.agreement, self.spread, self.common, self.eps),
+            asked.factor,
+            sum(1 << k for k, x in enumerate(self.arrays) if x in wanted),
+            asked.threads,
+        )
         into: Gradients = {}
-        for x, grad in zip(self.arrays, grads, strict=True):
-            if x.names & asked.wrt:
-                x.pull(asked.factor * grad, asked, into)
+        for x, grad in zip(wanted, grads, strict=True):
+            x.pull(grad, asked, into)
         return value, into
 
 
@@ -283,7 +290,8 @@ class AngularPairs(OfABatch):
 
 @dataclass(frozen=True)
 class LogMeanExp(OfABatch):
-    """A number times the log of a mean over all ordered pairs of rows; a loss gives each row the log of its sum."""
+    """A number times the log of a mean over all ordered pairs of rows; a loss of two equal matrices gives each row of
+    the first the log of its sum."""
 
     loss: Loss[Any]
     array: Given
@@ -293,90 +301,14 @@ class LogMeanExp(OfABatch):
         n = len(matrix(self.array).array)
         if n < 2:
             raise ValueError(f"{self.array.name} has shape {self.array.array.shape}, expected two vectors at least")
-        wide = self.array.array.astype(np.float64, copy=False)
-        rows = np.asarray(self.loss(wide, **asked.options("none", None)))
+        x, into = self.array.value(asked), Gradients()
+        wanted = self.array.names & asked.wrt
+        want = _VALUE | _FLOAT64_VALUES | (_GRAD if wanted else 0)
+        rows, grad, _, _ = self.loss._run((x, x), asked.options("none", None), want, "input")
         shares = np.exp(rows - rows.max())
         total = math.fsum(shares)
-        into: Gradients = {}
-        if self.array.names & asked.wrt:
-            cotangent = asked.factor * self.scale * shares / total
-            grad = self.loss.backward(cotangent, wide, **asked.options("none", None))
-            self.array.pull(np.asarray(grad), asked, into)
+        if wanted:
+            # Each pair is in two rows, and weighs the same in both.
+            factor = 2.0 * asked.factor * self.scale / total * shares[:, None]
+            self.array.pull(np.multiply(grad, factor, out=grad, casting="same_kind"), asked, into)
         return self.scale * (float(rows.max()) + math.log(total) - math.log(n * (n - 1.0))), into
-
-
-def flops(_: Product, x: Array) -> tuple[float, tuple[Array, ...]]:
-    """The sum of the squares of the means of columns."""
-    mean = x.mean(0)
-    return math.fsum(mean * mean), (np.broadcast_to(2.0 * mean / len(x), x.shape).copy(),)
-
-
-def orthogonality(product: Product, x: Array) -> tuple[float, tuple[Array, ...]]:
-    """Of the cosines of different rows: the square of the mean, and what the second moment has above 1 / D."""
-    n, pairs = len(x), len(x) * (len(x) - 1.0)
-    norms = np.sqrt(np.einsum("nd,nd->n", x, x))[:, None]
-    zero = norms == 0.0
-    unit = x / np.where(zero, 1.0, norms)
-    square = np.einsum("nd,nd->n", unit, unit)[:, None]
-    total, gram = unit.sum(0), product(unit.T, unit)
-    mean = (math.fsum(total * total) - math.fsum(square[:, 0])) / pairs if n > 1 else math.nan
-    second = (math.fsum((gram * gram).ravel()) - math.fsum(square[:, 0] ** 2)) / pairs if n > 1 else math.nan
-    excess = second - 1.0 / x.shape[1]
-    grad = 4.0 * mean / max(pairs, 1.0) * (total - unit)
-    if excess > 0.0:
-        grad += 4.0 / pairs * (product(unit, gram) - square * unit)
-    grad = np.where(zero, 0.0, grad - np.einsum("nd,nd->n", grad, unit)[:, None] * unit) / np.where(zero, 1.0, norms)
-    return mean * mean + (excess if not excess <= 0.0 else 0.0), (grad,)
-
-
-@dataclass(frozen=True)
-class VarianceCovariance:
-    """The variance and covariance terms of VICReg."""
-
-    variance: float
-    covariance: float
-    eps: float
-
-    def __call__(self, product: Product, x: Array) -> tuple[float, tuple[Array, ...]]:
-        n, width = x.shape
-        centred = x - x.mean(0)
-        freedom = n - 1.0 if n > 1 else math.nan
-        spread = np.sqrt(np.einsum("nd,nd->d", centred, centred) / freedom + self.eps)
-        lack = np.where(spread >= 1.0, 0.0, 1.0 - spread)
-        moments = product(centred.T, centred) / freedom
-        np.fill_diagonal(moments, 0.0)
-        value = self.variance * math.fsum(lack) / width + self.covariance * math.fsum((moments**2).ravel()) / width
-        slope = np.where(spread < 1.0, -self.variance / (width * freedom * spread), 0.0)
-        return value, (centred * slope + product(centred, moments) * (4.0 * self.covariance / (width * freedom)),)
-
-
-@dataclass(frozen=True)
-class CrossCorrelation:
-    """Barlow Twins: the correlations of the columns of two views against the identity."""
-
-    redundancy: float
-    eps: float
-
-    def __call__(self, product: Product, x: Array, y: Array) -> tuple[float, tuple[Array, ...]]:
-        n = len(x)
-        views = [self._standardised(view) for view in (x, y)]
-        (a, _, _), (b, _, _) = views
-        correlations = product(a.T, b) / n
-        lack = 1.0 - np.diagonal(correlations)
-        slopes = 2.0 * self.redundancy * correlations
-        np.fill_diagonal(slopes, -2.0 * lack)
-        np.fill_diagonal(correlations, 0.0)
-        value = math.fsum(lack * lack) + self.redundancy * math.fsum((correlations**2).ravel())
-        grads = product(b, slopes.T) / n, product(a, slopes) / n
-        return value, tuple(self._through(grad, *view) for grad, view in zip(grads, views, strict=True))
-
-    def _standardised(self, x: Array) -> tuple[Array, Array, Array]:
-        centred = x - x.mean(0)
-        spread = np.sqrt(np.einsum("nd,nd->d", centred, centred) / (len(x) - 1.0 if len(x) > 1 else math.nan))
-        return centred / (spread + self.eps), spread, centred
-
-    def _through(self, grad: Array, own: Array, spread: Array, centred: Array) -> Array:
-        safe = np.where(spread == 0.0, 1.0, spread)
-        inner = np.where(spread == 0.0, 0.0, np.einsum("nd,nd->d", grad, own) / (safe * (len(own) - 1.0)))
-        result: Array = (grad - grad.mean(0) - centred * inner) / (spread + self.eps)
-        return result

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from ._batch import OfABatch, Product, class_labels, matrix, products
+from . import _core
+from ._batch import OfABatch, class_labels, matrix
 from ._composition import Asked, Given, Gradients
 from ._loss import Array, Loss
 from .activation import l2_normalize
 
 _BLOCK_BYTES = 16 << 20  # of similarities in double precision
+
+Product: TypeAlias = Callable[[Array, Array], Array]
+
+
+def products(threads: int) -> Product:
+    """Products of matrices in double precision, by so many threads."""
+
+    def product(a: Array, b: Array) -> Array:
+        out = np.empty((a.shape[0], b.shape[1]))
+        _core.gemm(a, b, out, 1.0, False, threads)
+        return out
+
+    return product
 
 
 def row_blocks(rows: int, columns: int) -> Iterator[slice]:

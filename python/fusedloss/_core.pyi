@@ -102,6 +102,16 @@ def overlap(
 ) -> tuple[Any, tuple[Any, ...], Any, Any]: ...
 def gemm(a: Any, b: Any, out: Any, alpha: float, accumulate: bool, threads: int) -> None: ...
 def finish_derivatives(grad: Any, hess: Any, scale: float, floor: float, threads: int) -> bool: ...
+def moments(
+    loss: int,
+    label: str,
+    names: str,
+    views: tuple[Any, ...],
+    weights: tuple[float, ...],
+    factor: float,
+    wrt: int,
+    threads: int,
+) -> tuple[float, tuple[Any, ...]]: ...
 def score_pairs(
     positive: Any, positive_weight: Any, negative: Any, negative_weight: Any, gradients: bool, threads: int
 ) -> tuple[float, Any, Any]: ...

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from ._batch import Columns, CrossCorrelation, LogMeanExp, VarianceCovariance, flops, orthogonality
+from ._batch import LogMeanExp, MomentLoss, Moments
 from ._composition import Given, Part, Plan, composed, composition_of_a_batch, given
 from ._core_kernels import SimilarityKernel, pair_kernels
 from ._loss import _SIMILARITY, Loss, Result, pairs
 from ._validation import finite, non_negative, positive
-from .regression import mse_loss
 
 __all__ = [
     "align_uniform_loss",
@@ -119,14 +118,19 @@ def alignment_loss(
     return pair_kernels.pair_value(x1, x2, scale=1.0, power=power, axis=axis, measure="squared_l2")
 
 
-_NEIGHBOURS = SimilarityKernel("logsumexp", {"input": "both"})
+_NEIGHBOURS = SimilarityKernel("logsumexp", {"input": "row", "others": "column"})
 
 
 def _log_neighbourhood(
-    input: ArrayLike, *, t: float = 2.0, sample_weight: ArrayLike | None = None, reduction: str = "none"
+    input: ArrayLike,
+    others: ArrayLike,
+    *,
+    t: float = 2.0,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "none",
 ) -> Result:
     """For every vector the log-sum-exp of ``-t`` times the squared distances of the others."""
-    return _NEIGHBOURS(input, scale=t, exclude_self=True, distance=True)
+    return _NEIGHBOURS(input, others, scale=t, exclude_self=True, distance=True)
 
 
 def _spread(x: Given, t: float, scale: float) -> Plan:
@@ -232,11 +236,16 @@ def vicreg_loss(
         Whether the variance term is halved.
     {common}
     """
-    weight = non_negative("variance", variance) * (0.5 if halve_variance else 1.0)
-    spread = VarianceCovariance(weight, non_negative("covariance", covariance), positive("eps", eps))
-    first, second = given("x1", x1), given("x2", x2)
-    agreement = Part(mse_loss, (first, second), non_negative("invariance", invariance))
-    return composed(Columns(spread, (first,)), Columns(spread, (second,)), agreement, x1=first, x2=second)
+    views = given("x1", x1), given("x2", x2)
+    moments = Moments(
+        MomentLoss.VARIANCE_COVARIANCE,
+        views,
+        agreement=non_negative("invariance", invariance),
+        spread=non_negative("variance", variance) * (0.5 if halve_variance else 1.0),
+        common=non_negative("covariance", covariance),
+        eps=positive("eps", eps),
+    )
+    return composed(moments, x1=views[0], x2=views[1])
 
 
 @composition_of_a_batch(trains=("x1", "x2"), aliases=("redundancy reduction",))
@@ -262,9 +271,10 @@ def barlow_twins_loss(x1: ArrayLike, x2: ArrayLike, *, redundancy: float = 5e-3,
         Added to standard deviations.
     {common}
     """
-    formula = CrossCorrelation(non_negative("redundancy", redundancy), positive("eps", eps))
-    first, second = given("x1", x1), given("x2", x2)
-    return composed(Columns(formula, (first, second)), x1=first, x2=second)
+    views = given("x1", x1), given("x2", x2)
+    weight = non_negative("redundancy", redundancy)
+    moments = Moments(MomentLoss.CROSS_CORRELATION, views, common=weight, eps=positive("eps", eps))
+    return composed(moments, x1=views[0], x2=views[1])
 
 
 @composition_of_a_batch(trains=("input",), aliases=("global orthogonal regularizer", "spread-out regularization"))
@@ -273,8 +283,8 @@ def global_orthogonal_regularization(input: ArrayLike, *, scale: float = 1.0) ->
 
     Formula: ``scale * (m1**2 + max(0, m2 - 1 / D))`` with ``m1`` and ``m2`` the means of the cosine and of its square
         over all pairs of different vectors.
-    Gradient: that of the cosines, weighted by ``2 * m1`` and, where the hinge is positive, twice the cosine; 0 for zero
-        vectors, whose cosines are 0.
+    Gradient: that of the cosines, weighted by ``2 * m1`` and, where the hinge is positive, twice the cosine; 0 for
+        vectors shorter than 1e-12, whose cosines are 0.
     Domain: at least two real vectors.
     Source: Zhang et al. (2017), Learning spread-out local feature descriptors.
 
@@ -286,14 +296,8 @@ def global_orthogonal_regularization(input: ArrayLike, *, scale: float = 1.0) ->
         Factor of the loss.
     {common}
     """
-    factor = finite("scale", scale)
-
-    def scaled(product, x):  # type: ignore[no-untyped-def]
-        value, (grad,) = orthogonality(product, x)
-        return factor * value, (factor * grad,)
-
     vectors = given("input", input)
-    return composed(Columns(scaled, (vectors,)), input=vectors)
+    return composed(Moments(MomentLoss.ORTHOGONALITY, (vectors,), common=finite("scale", scale)), input=vectors)
 
 
 @composition_of_a_batch(trains=("input",), aliases=("SPLADE FLOPS regularizer",))
@@ -312,4 +316,4 @@ def flops_loss(input: ArrayLike) -> Result:
     {common}
     """
     vectors = given("input", input)
-    return composed(Columns(flops, (vectors,)), input=vectors)
+    return composed(Moments(MomentLoss.MEAN_ACTIVATION, (vectors,)), input=vectors)

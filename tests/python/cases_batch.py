@@ -16,6 +16,9 @@ CLASSIFIED = {**VECTORS, "target": ()}
 SCORES = {"positive": (), "negative": (9,)}
 DISTANCES = {"positive_distance": (), "negative_distance": (5,)}
 
+# Gradients are products of matrices in the precision of the vectors, in which differences of these cancel.
+IN_PRODUCTS = frozenset({"uniformity_loss", "align_uniform_loss"})
+
 
 def batch_case(loss: str, shapes: Mapping[str, tuple[int, ...]], params: Mapping[str, Any] | None = None) -> ArrayCase:
     """A loss of a whole batch on random vectors or scores."""

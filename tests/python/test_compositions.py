@@ -167,3 +167,58 @@ class TestOrderedScores:
         assert np.isfinite(value)
         assert not of_x1[1].any()
         assert np.isfinite(of_x2).all()
+
+
+class TestSecondMoments:
+    """Losses of products of all columns, in the precision of the vectors."""
+
+    LOSSES = (fl.vicreg_loss, fl.barlow_twins_loss, fl.global_orthogonal_regularization)
+
+    @staticmethod
+    def views(n, width, dtype=np.float32):
+        x1, x2 = np.random.default_rng(n).normal(3.0, 1.0, (2, n, width))
+        return x1.astype(dtype), (x1 + 0.5 * x2).astype(dtype)
+
+    # Products are cut into blocks of 252 rows, and cosines are those of rows where these are fewer than columns.
+    @pytest.mark.parametrize(("n", "width"), [(70, 300), (300, 70), (64, 513), (5, 3)])
+    @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+    def test_shapes_of_all_kinds(self, loss, n, width):
+        views = self.views(n, width)[: len(loss.inputs)]
+        value, grads = loss.value_and_grad(*views)
+        exact, slopes = loss.value_and_grad(*(x.astype(np.float64) for x in views))
+        assert value == pytest.approx(exact, rel=2e-6)
+        for grad, slope in zip(grads, slopes, strict=True) if len(views) > 1 else ((grads, slopes),):
+            assert grad.dtype == np.float32
+            np.testing.assert_allclose(grad, slope, rtol=0.0, atol=2e-6 * abs(slope).max())
+
+    def test_double_precision_at_the_size_of_blocks(self):
+        x1, x2 = self.views(40, 260, np.float64)
+        moments = np.cov(x1.T)
+        apart = ((moments - np.diag(np.diagonal(moments))) ** 2).sum() / 260
+        found = fl.vicreg_loss(x1, x1, invariance=0.0, variance=0.0)
+        assert found == pytest.approx(2 * apart, rel=1e-13)
+        a, b = ((x - x.mean(0)) / (x.std(0, ddof=1) + 1e-6) for x in (x1, x2))
+        c = a.T @ b / 40
+        expected = ((1 - np.diagonal(c)) ** 2).sum() + 0.1 * ((c - np.diag(np.diagonal(c))) ** 2).sum()
+        assert fl.barlow_twins_loss(x1, x2, redundancy=0.1) == pytest.approx(expected, rel=1e-13)
+
+    @pytest.mark.parametrize("size", [1e-30, 1e20])
+    def test_covariances_beyond_the_range_of_floats(self, size):
+        x1, x2 = (x * np.float32(size) for x in self.views(20, 5))
+        value = fl.vicreg_loss(x1, x2)
+        assert value == pytest.approx(fl.vicreg_loss(x1.astype(np.float64), x2.astype(np.float64)), rel=1e-6)
+
+    def test_one_view_alone(self):
+        x1, x2 = self.views(20, 5)
+        for loss in self.LOSSES[:2]:
+            both = loss.grad(x1, x2)
+            for name, grad in zip(("x1", "x2"), both, strict=True):
+                np.testing.assert_array_equal(loss.grad(x1, x2, wrt=name), grad)
+
+    def test_columns_that_do_not_vary(self):
+        x1, x2 = self.views(20, 5)
+        x1[:, 2] = 1.0
+        for loss in self.LOSSES[:2]:
+            value, grads = loss.value_and_grad(x1, x2)
+            assert np.isfinite(value)
+            assert all(np.isfinite(grad).all() for grad in grads)

@@ -2,6 +2,7 @@
 // code here.
 #pragma once
 
+#include "moments_job.hpp"
 #include "rows_job.hpp"
 
 namespace fusedloss {
@@ -155,6 +156,8 @@ struct similarity_kernels {
 struct similarity_table {
     similarity_kernels<float> in_float;
     similarity_kernels<double> in_double;
+    moment_kernels<float> moments_in_float;
+    moment_kernels<double> moments_in_double;
 };
 
 }  // namespace fusedloss
