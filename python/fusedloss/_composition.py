@@ -48,6 +48,8 @@ composition_of_differences = _Enlist(_DIFFERENCES)
 composition_by_sample = _Enlist(_BY_SAMPLE)
 composition_of_a_batch = _Enlist(_OF_A_BATCH)
 
+_BY_CODE = {code: name for name, code in _REDUCTIONS.items()}
+
 # An array of the composition: the name of its argument, and which of a list of arrays it is.
 Key: TypeAlias = tuple[str, int]
 Gradients: TypeAlias = dict[Key, Array]
@@ -111,7 +113,10 @@ class Given:
 def add(grads: Gradients, into: Gradients) -> None:
     """Add gradients to those that are there."""
     for key, grad in grads.items():
-        into[key] = into[key] + grad if key in into else grad
+        if key in into and into[key].dtype == grad.dtype:
+            into[key] += grad
+        else:
+            into[key] = into[key] + grad if key in into else grad
 
 
 class Source(Protocol):
@@ -174,7 +179,7 @@ class Part:
         into: Gradients = {}
         if not want:
             return None, into
-        factor = scale if cotangent is None else scale * cotangent
+        factor = scale if cotangent is None else np.asarray(scale * cotangent, np.float64)
         try:
             value, grads, _, _ = self.loss._run(
                 self._values(asked), {**options, **self.options}, want, tuple(wanted), cotangent=factor
@@ -300,8 +305,7 @@ class Composite(Kernel):
     ) -> tuple[Any, tuple[Any, ...], None, None]:
         """As every kernel; nothing is written before all plans have run, so `out` may be an argument."""
         chosen = [(k, self.inputs[k], self.arguments[k]) for k in range(len(self.inputs)) if wrt >> k & 1]
-        by_code = {code: reduction for reduction, code in _REDUCTIONS.items()}
-        asked = Asked(want, frozenset(n for _, n, _ in chosen), threads, by_code[reduction], None, cotangent)
+        asked = Asked(want, frozenset(n for _, n, _ in chosen), threads, _BY_CODE[reduction], None, cotangent)
         try:
             if sample_weight is not None:
                 asked = replace(asked, weight=as_array("sample_weight", sample_weight))

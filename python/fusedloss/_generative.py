@@ -34,10 +34,12 @@ class Relative:
         return result
 
     def pull(self, grad: Array, asked: Asked, into: Gradients) -> None:
+        total = -float(mean_bias_error(grad, 0.0, **asked.options("sum", None)))
         self.own.pull(grad, asked, into)
-        factor, options = float(np.sum(grad, dtype=np.float64)), asked.options("mean", asked.weight)
-        of_mean = mean_bias_error.backward(factor, self.other.value(asked), 0.0, **options)
-        self.other.pull(np.asarray(of_mean), asked, into)
+        if self.other.name in asked.wrt:
+            options = asked.options("mean", asked.weight)
+            of_mean = mean_bias_error.backward(total, self.other.value(asked), 0.0, **options)
+            self.other.pull(np.asarray(of_mean), asked, into)
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,17 @@ class Norms:
     def shape(self) -> Shape:
         return self.own.shape[:1]
 
-    def _rows(self) -> tuple[Array, Array]:
-        """The samples, in double precision because the norm they should have is subtracted, and the origin."""
-        rows = by_sample(self.own.array.astype(np.float64), self.shape)
-        return rows, np.zeros(rows.shape[-1:])
+    def _rows(self, asked: Asked) -> tuple[Array, Array]:
+        """The samples, and the origin."""
+        rows = by_sample(self.own.value(asked), self.shape)
+        return rows, np.zeros(rows.shape[-1:], self.own.dtype)
 
     def value(self, asked: Asked) -> Array:
-        norms = pairwise_distance(*self._rows(), eps=0.0, **asked.options("none", None))
+        norms = pairwise_distance(*self._rows(asked), eps=0.0, **asked.options("none", None))
         return np.asarray(np.maximum(norms, self.floor))
 
     def pull(self, grad: Array, asked: Asked, into: Gradients) -> None:
-        rows = pairwise_distance.backward(grad, *self._rows(), eps=0.0, wrt="x1", **asked.options("none", None))
+        rows = pairwise_distance.backward(grad, *self._rows(asked), eps=0.0, wrt="x1", **asked.options("none", None))
         self.own.pull(np.asarray(rows).reshape(self.own.shape), asked, into)
 
 

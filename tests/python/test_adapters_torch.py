@@ -107,11 +107,15 @@ class TestFunctions:
         assert value.dtype is dtype
         assert leaf.grad.dtype is dtype
 
-    def test_of_compositions(self):
+    @pytest.mark.parametrize("reduction", ["mean", "none"])
+    def test_of_compositions(self, reduction):
         real, fake = torch.randn(4, 3), torch.randn(4, 3)
-        leaf = fake.clone().requires_grad_()
-        (grad,) = torch.autograd.grad(F.relativistic_generator_loss(real, leaf), leaf)
-        expected = fl.relativistic_generator_loss.grad(real.numpy(), fake.numpy(), wrt="fake")
+        leaf, cotangent = fake.clone().requires_grad_(), torch.randn(4, 3) if reduction == "none" else torch.tensor(2.0)
+        loss = F.relativistic_generator_loss(real, leaf, reduction=reduction)
+        (grad,) = torch.autograd.grad(loss, leaf, cotangent)
+        expected = fl.relativistic_generator_loss.backward(
+            cotangent.numpy(), real.numpy(), fake.numpy(), wrt="fake", reduction=reduction
+        )
         torch.testing.assert_close(grad, torch.from_numpy(expected))
 
     def test_of_lists_of_tensors(self):
@@ -124,6 +128,12 @@ class TestFunctions:
             torch.testing.assert_close(ours, 2 * torch.from_numpy(exact))
         compiled = torch.compile(F.feature_matching_loss, fullgraph=True, backend="aot_eager")
         torch.testing.assert_close(torch.autograd.grad(2 * compiled(real, leaves), leaves), grads)
+
+    def test_of_lists_of_tensors_that_are_not_reduced(self):
+        real, leaves = ([torch.randn(4, 3, requires_grad=k > 0) for _ in range(2)] for k in range(2))
+        loss, cotangent = F.feature_matching_loss(real, leaves, norm="l2", reduction="none"), torch.randn(4, 3)
+        for grad, leaf, other in zip(torch.autograd.grad(loss, leaves, cotangent), leaves, real, strict=True):
+            torch.testing.assert_close(grad, 2 * cotangent * (leaf - other).detach())
 
     @pytest.mark.parametrize(
         ("name", "reduction"),

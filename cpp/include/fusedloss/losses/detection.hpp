@@ -380,7 +380,8 @@ struct shape_cost {
 
     FUSEDLOSS_INLINE shape_cost(T a, T b, T by_larger, double theta) {
         const T zero(0.0), difference = a - b, omega = abs(difference) * by_larger;
-        const T base = -expm1(-omega), power = pow(base, T(theta - 1.0));
+        const T base = -expm1(-omega);
+        const T power = theta == 4.0 ? base * base * base : pow(base, T(theta - 1.0));
         cost = power * base;
         const T slope = theta * power * (1.0 - base) * by_larger, apart = slope * sign(difference);
         const T of_a = select(abs(a) > abs(b), T(1.0), select(abs(a) == abs(b), T(0.5), zero));
