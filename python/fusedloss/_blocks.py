@@ -59,6 +59,17 @@ class Directions:
             self.given.pull(scale * asked.factor * l2_normalize.backward(self.grad, self.vectors), asked, into)
 
 
+def ranked(
+    cross_entropy: Loss[Any], scores: Array, rows: slice, wanted: bool, asked: Asked
+) -> tuple[float, Array | None]:
+    """The sum over a block of rows, each of which belongs to the column of its number, and the gradient if wanted."""
+    label = np.arange(rows.start, rows.stop)
+    if not wanted:
+        return float(cross_entropy(scores, label, **asked.options("sum", None))), None
+    value, grad = cross_entropy.value_and_grad(scores, label, **asked.options("sum", None))
+    return float(value), np.asarray(grad)
+
+
 @dataclass(frozen=True)
 class Guided(OfABatch):
     """Cross entropy of the similarities of anchors, less those that a guide finds nearer than the positive."""
@@ -80,12 +91,10 @@ class Guided(OfABatch):
         wanted = any(x.wanted(asked) for x in own)
         for rows in row_blocks(count, 2 * int(ends[-1])):
             scores = self._scores(product, rows, own, guides)
-            label = np.arange(rows.start, rows.stop)
-            if not wanted:
-                totals.append(float(self.cross_entropy(scores, label, **asked.options("sum", None))))
+            value, grad = ranked(self.cross_entropy, scores, rows, wanted, asked)
+            totals.append(value)
+            if grad is None:
                 continue
-            value, grad = self.cross_entropy.value_and_grad(scores, label, **asked.options("sum", None))
-            totals.append(float(value))
             for (row, column), part in zip(self.contrasts, np.split(grad, ends[:-1], axis=1), strict=True):
                 own[row].grad[rows] += product(part, own[column].unit)
                 own[column].grad += product(part.T, own[row].unit[rows])
@@ -123,6 +132,69 @@ class Guided(OfABatch):
                     f"{array.name} has shape {guide.shape}, expected {(count, guides[0].shape[1])}: "
                     f"one vector for each of {self.vectors[self.guides.index(array)].name}"
                 )
+
+
+@dataclass(frozen=True)
+class LateInteraction(OfABatch):
+    """Cross entropy of scores of queries and documents that have a vector for each token."""
+
+    cross_entropy: Loss[Any]
+    query: Given
+    document: Given
+    query_mask: Array | None
+    document_mask: Array | None
+    scale: float
+
+    def run(self, asked: Asked) -> tuple[float, Gradients]:
+        self._check()
+        product = products(asked.threads)
+        queries, documents = (x.array.astype(np.float64, copy=False) for x in (self.query, self.document))
+        (count, tokens, width), others = queries.shape, documents.shape[:2]
+        words = np.ascontiguousarray(documents.reshape(-1, width))
+        of_queries, of_words, totals = np.zeros(queries.shape), np.zeros(words.shape), list[float]()
+        wanted = bool((self.query.names | self.document.names) & asked.wrt)
+        for rows in row_blocks(count, 2 * tokens * len(words)):
+            own = np.ascontiguousarray(queries[rows].reshape(-1, width))
+            near: Array = product(own, words.T).reshape(-1, *others)
+            if self.document_mask is not None:
+                near[:, ~self.document_mask] = -np.inf
+            best = near.argmax(2)[..., None]
+            top = np.take_along_axis(near, best, 2)[..., 0]
+            if self.query_mask is not None:
+                top[~self.query_mask[rows].ravel()] = 0.0
+            scores = self.scale * top.reshape(-1, tokens, others[0]).sum(1)
+            value, grad = ranked(self.cross_entropy, scores, rows, wanted, asked)
+            totals.append(value)
+            if grad is None:
+                continue
+            slopes = np.repeat(grad, tokens, axis=0)
+            if self.query_mask is not None:
+                slopes[~self.query_mask[rows].ravel()] = 0.0
+            chosen = np.zeros_like(near)
+            np.put_along_axis(chosen, best, slopes[..., None], 2)
+            flat = chosen.reshape(len(own), len(words))
+            of_queries[rows] = product(flat, words).reshape(-1, tokens, width)
+            of_words += product(flat.T, own)
+        into: Gradients = {}
+        factor = asked.factor * self.scale / max(count, 1)
+        for x, grad in ((self.query, of_queries), (self.document, of_words.reshape(documents.shape))):
+            if x.names & asked.wrt:
+                x.pull(factor * grad, asked, into)
+        return math.fsum(totals) / count if count else math.nan, into
+
+    def _check(self) -> None:
+        for x, mask in ((self.query, self.query_mask), (self.document, self.document_mask)):
+            if len(x.shape) != 3 or 0 in x.shape[1:] or x.shape[2] != self.query.shape[2]:
+                raise ValueError(
+                    f"{x.name} has shape {x.shape}, expected [N, L, D] with as many dimensions on both sides"
+                )
+            if mask is not None and mask.shape != x.shape[:2]:
+                raise ValueError(f"{x.name}_mask has shape {mask.shape}, expected {x.shape[:2]}")
+        if self.document.shape[0] < self.query.shape[0]:
+            raise ValueError(
+                f"{self.document.name} has shape {self.document.shape}, expected one document for each of the "
+                f"{self.query.shape[0]} of {self.query.name}"
+            )
 
 
 @dataclass(frozen=True)

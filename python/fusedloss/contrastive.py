@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._blocks import Guided
-from ._composition import composed, composition_of_a_batch, given
+from ._blocks import Guided, LateInteraction
+from ._composition import as_array, composed, composition_of_a_batch, given
 from ._core_kernels import SimilarityKernel
 from ._loss import Result, similarity
 from ._validation import choice, finite
@@ -22,6 +22,7 @@ __all__ = [
     "gte_loss",
     "info_nce_loss",
     "labelled_nt_xent_loss",
+    "multi_vector_ranking_loss",
     "multiple_negatives_ranking_loss",
     "n_pairs_loss",
     "nt_xent_loss",
@@ -292,6 +293,47 @@ def gist_embed_loss(
         choice("margin_strategy", margin_strategy, ("absolute", "relative")) == "relative",
     )
     return composed(plan, **own, **theirs)
+
+
+@composition_of_a_batch(
+    trains=("query", "document"), aliases=("ColBERT", "MaxSim", "late interaction", "multi-vector ranking")
+)
+def multi_vector_ranking_loss(
+    query: ArrayLike,
+    document: ArrayLike,
+    *,
+    query_mask: ArrayLike | None = None,
+    document_mask: ArrayLike | None = None,
+    scale: float = 1.0,
+) -> Result:
+    """Ranking of documents by late interaction: each token of a query meets the most similar token of a document.
+
+    Formula: the mean of ``log(sum_j exp(s[i, j])) - s[i, i]`` with ``s[i, j] = scale * sum_q max_d <query_iq,
+        document_jd>`` over the tokens q of a query and d of a document.
+    Gradient: through ``softmax(s[i]) - onehot`` to both tokens of every maximum, the first of equal ones.
+    Domain: any real vectors, meant to be normalised.
+    Source: Khattab and Zaharia (2020), ColBERT: efficient and effective passage search via contextualized late
+        interaction over BERT.
+
+    Parameters
+    ----------
+    query : array_like
+        A vector for each token, ``[N, L, D]``.
+    document : array_like
+        ``[M, K, D]`` with at least N documents: document i is the positive of query i, those beyond are hard negatives.
+    query_mask : array_like, optional
+        Tokens of the queries that count, ``[N, L]``: those that are not 0.
+    document_mask : array_like, optional
+        Tokens of the documents that count, ``[M, K]``.
+    scale : float, default 1.0
+        What scores are multiplied by; must be positive.
+    {common}
+    """
+    queries, documents = given("query", query), given("document", document)
+    of_query = None if query_mask is None else as_array("query_mask", query_mask).astype(bool)
+    of_document = None if document_mask is None else as_array("document_mask", document_mask).astype(bool)
+    plan = LateInteraction(cross_entropy, queries, documents, of_query, of_document, _positive("scale", scale))
+    return composed(plan, query=queries, document=documents)
 
 
 @similarity(

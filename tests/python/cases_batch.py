@@ -12,9 +12,12 @@ from cases_arrays import Array, ArrayCase
 VIEWS = {"x1": (4,), "x2": (4,)}
 VECTORS = {"input": (4,)}
 GUIDED = {"anchor": (4,), "positive": (4,), "guide_anchor": (3,), "guide_positive": (3,)}
+TOKENS = {"query": (3, 4), "document": (5, 4)}
 CLASSIFIED = {**VECTORS, "target": ()}
 SCORES = {"positive": (), "negative": (9,)}
 DISTANCES = {"positive_distance": (), "negative_distance": (5,)}
+# Enough vectors for several blocks of rows.
+AT_MOST = {"gist_embed_loss": 700, "multi_vector_ranking_loss": 300}
 
 # Gradients are products of matrices in the precision of the vectors, in which differences of these cancel.
 IN_PRODUCTS = frozenset({"uniformity_loss", "align_uniform_loss"})
@@ -24,12 +27,14 @@ def batch_case(loss: str, shapes: Mapping[str, tuple[int, ...]], params: Mapping
     """A loss of a whole batch on random vectors or scores."""
 
     def draw(generator: np.random.Generator, n: int) -> dict[str, Array]:
-        n = min(n, 400) if loss == "gist_embed_loss" else n  # several blocks of rows
+        n = min(n, AT_MOST.get(loss, n))
 
         def one(name: str, shape: tuple[int, ...]) -> Array:
             normal = generator.normal(size=(n, *shape))
             if name == "target":  # some are alike
                 return np.rint(normal) if shapes is not CLASSIFIED else generator.integers(0, n // 2 + 1, n) * 1.0
+            if name.endswith("mask"):
+                return np.where(np.arange(shape[0]) == 0, 1.0, np.rint(normal) != 0.0)
             return np.maximum(normal, 0.0) if name.endswith("weight") else normal
 
         return {name: one(name, shape) for name, shape in shapes.items()}
@@ -65,6 +70,8 @@ BATCH_CASES = (
         {**GUIDED, "negatives": (4,), "guide_negatives": (3,)},
         {"temperature": 1.0, "margin": 0.125, "margin_strategy": "relative", "contrast_positives": False},
     ),
+    batch_case("multi_vector_ranking_loss", TOKENS),
+    batch_case("multi_vector_ranking_loss", {**TOKENS, "query_mask": (3,), "document_mask": (5,)}, {"scale": 0.5}),
     batch_case("cosent_loss", {"input": (5,), "target": (5,)}, {"scale": 3.0}),
     batch_case("cosent_embedding_loss", VIEWS | {"target": ()}),
     batch_case("cosent_embedding_loss", VIEWS | {"target": ()}, {"scale": 0.5}),
@@ -198,6 +205,15 @@ def _guided(
     return np.mean(values)
 
 
+def _late_interaction(query, document, query_mask=None, document_mask=None, scale=1.0):
+    scores = np.zeros((len(query), len(document)))
+    for i, j in np.ndindex(scores.shape):
+        own = query[i] if query_mask is None else query[i][query_mask[i] != 0]
+        other = document[j] if document_mask is None else document[j][document_mask[j] != 0]
+        scores[i, j] = scale * (own @ other.T).max(1).sum()
+    return (np.logaddexp.reduce(scores, axis=1) - np.diag(scores)).mean()
+
+
 BATCH_REFERENCES: dict[str, Callable[..., Any]] = {
     "vicreg_loss": _vicreg,
     "barlow_twins_loss": _barlow,
@@ -211,6 +227,7 @@ BATCH_REFERENCES: dict[str, Callable[..., Any]] = {
     "cosent_embedding_loss": lambda x1, x2, **given: _cosent(_cosines(x1, x2), **given),
     "angular_loss": _angular,
     "histogram_loss": _histograms,
+    "multi_vector_ranking_loss": _late_interaction,
     "gist_embed_loss": _guided,
     "angle_loss": lambda x1, x2, **given: _cosent(_angles(x1, x2), **given),
 }

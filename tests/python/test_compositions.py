@@ -117,6 +117,18 @@ class TestGuides:
         assert (of_a * direction).sum() == pytest.approx((sides[0] - sides[1]) / 2e-5, rel=1e-6)
 
 
+def test_shapes_of_tokens():
+    q, d = np.ones((3, 2, 4)), np.ones((3, 5, 4))
+    loss = fl.multi_vector_ranking_loss
+    with pytest.raises(ValueError, match=r"^multi_vector_ranking_loss: document has shape \(2, 5, 4\), expected one"):
+        loss(q, d[:2])
+    with pytest.raises(ValueError, match=r"^multi_vector_ranking_loss: document has shape \(3, 5, 3\), expected \["):
+        loss(q, d[..., :3])
+    with pytest.raises(ValueError, match=r"^multi_vector_ranking_loss: query_mask has shape \(3,\), expected \(3, 2\)"):
+        loss(q, d, query_mask=np.ones(3))
+    assert loss(q, d) == pytest.approx(np.log(3.0), rel=1e-14)
+
+
 class TestOrderedScores:
     def test_large_scores_stay_finite(self):
         value, grad = fl.cosent_loss.value_and_grad(np.array([1e4, -1e4, 5e3]), [0.0, 1.0, 1.0])

@@ -181,6 +181,27 @@ def test_guided(count, margin, strategy, anchors, positives):
     compare(guided(guides, **options), ours, count)
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_late_interaction(scale):
+    maxsim = pytest.importorskip(
+        "sentence_transformers.util.similarity", reason="sentence-transformers is older"
+    ).maxsim
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(5, 3, 4)), generator.normal(size=(8, 6, 4))
+    keep = [generator.uniform(size=shape[:2]) < 0.75 for shape in (x.shape, y.shape)]
+    for mask in keep:
+        mask[:, 0] = True
+    tensors = [torch.tensor(a, requires_grad=True) for a in (x, y)]
+    scores = maxsim(*tensors, *map(torch.tensor, keep))
+    value = torch.nn.functional.cross_entropy(scale * scores, torch.arange(5))
+    value.backward()
+    loss = fl.multi_vector_ranking_loss.bind(scale=scale)
+    found, grads = loss.value_and_grad(x, y, query_mask=keep[0], document_mask=keep[1])
+    assert found == pytest.approx(value.item(), rel=1e-5)  # theirs are single
+    for grad, tensor in zip(grads, tensors, strict=True):
+        np.testing.assert_allclose(grad, tensor.grad.numpy(), rtol=1e-4, atol=1e-6)
+
+
 def test_margin_mse():
     label = np.random.default_rng(0).normal(size=N)
     compare(
