@@ -24,7 +24,7 @@ real : array_like
 fake : array_like
     Scores that the discriminator gives generated samples, any shape.
 """
-_COMMON_OF_A_BATCH = """\
+_COMMON_OF_A_BATCH = """
 Returns
 -------
 float
@@ -321,7 +321,7 @@ class Composite(Kernel):
 
     def _check(self, asked: Asked) -> None:
         if asked.reduction == "partial":
-            raise TypeError("is composed of other losses and cannot be summed in chunks")
+            raise TypeError("a composition of losses has no one sum of terms to merge")
         shapes = {plan.shape: None for plan in self.plans} if asked.reduction == "none" else {}
         if len(shapes) > 1:
             raise ValueError(f"reduction 'none' needs arrays of one shape, got {' and '.join(map(str, shapes))}")

@@ -254,8 +254,7 @@ def scylla_box_iou_loss(
         * dy| / (dx**2 + dy**2)``; ``shape = (1 - exp(-|w1 - w2| / max(w1, w2)))**theta``, and the same of the heights.
     Gradient: the sum of those of the terms; what an absolute value gives is 0 at 0.
     Domain: any corners. Boxes with a negative width or height overlap nothing, and the larger side is that of the
-        larger magnitude; a NaN or infinite corner makes the loss
-        and the gradients of its pair NaN.
+        larger magnitude; a NaN or infinite corner makes the loss and the gradients of its pair NaN.
     Source: Gevorgyan (2022), SIoU loss: more powerful learning for bounding box regression.
 
     Parameters
@@ -282,7 +281,7 @@ def wise_box_iou_loss(
     """Wise IoU, version 1: the loss of the IoU, multiplied where the centres are apart.
 
     Formula: ``(1 - IoU) * exp(|center1 - center2|**2 / (w**2 + h**2 + eps))``, with the sides of the smallest enclosing
-        box. The focusing of later versions is a factor per pair: pass it as `sample_weight`.
+        box. Later versions multiply that of each pair by a factor that counts as a constant in the gradient.
     Gradient: that of the product, where the denominator of the exponent counts as a constant.
     Domain: any corners. Boxes with a negative width or height overlap nothing; a NaN or infinite corner makes the loss
         and the gradients of its pair NaN.

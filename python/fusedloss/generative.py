@@ -288,7 +288,7 @@ def relativistic_discriminator_loss(
     """Discriminator of the relativistic average GAN: real samples shall score above the average fake one.
 
     Formula: ``scale * (mean(softplus(-(real - mean(fake)))) + mean(softplus(fake - mean(real))))``.
-    Gradient: through both scores and both means.
+    Gradient: through both scores and both means, which `sample_weight` weighs, too.
     Domain: any logits.
     Source: Jolicoeur-Martineau (2019), The relativistic discriminator.
 
@@ -314,7 +314,7 @@ def relativistic_generator_loss(
     """Generator of the relativistic average GAN: fake samples shall score above the average real one.
 
     Formula: ``scale * (mean(softplus(-(fake - mean(real)))) + mean(softplus(real - mean(fake))))``.
-    Gradient: through both scores and both means.
+    Gradient: through both scores and both means, which `sample_weight` weighs, too.
     Domain: any logits.
     Source: Jolicoeur-Martineau (2019), The relativistic discriminator.
 
@@ -496,7 +496,8 @@ def vae_kl_loss(
     logvar : array_like
         Logarithms of the variances, in the shape of `mu`.
     free_bits : float, default 0.0
-        Divergence per latent dimension that costs the same as none, in nats; must not be negative.
+        Divergence per latent dimension that costs the same as none, in nats; must not be negative. As it holds for
+        averages over the samples, there is no reduction "none" with it.
     {common}
     """
     mean, log_variance, least = given("mu", mu), given("logvar", logvar), non_negative("free_bits", free_bits)

@@ -39,7 +39,7 @@ class TestErrors:
         for losses in (fl.wgan_generator_loss, [fl.mse_loss, fl.wgan_generator_loss]):
             with pytest.raises(TypeError, match="wgan_generator_loss is composed of other losses"):
                 fl.evaluate(losses, np.ones(3), np.ones(3))
-        with pytest.raises(TypeError, match="wgan_generator_loss: is composed of other losses"):
+        with pytest.raises(TypeError, match="wgan_generator_loss: a composition of losses has no one sum"):
             fl.wgan_generator_loss.partial(np.ones(3))
 
 
