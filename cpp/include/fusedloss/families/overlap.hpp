@@ -31,6 +31,8 @@ struct lane_totals {
         for (int i = 0; i < wide_parts<float>; ++i) s[i] = load(t.s[slot] + lane + i * pack<double>::lanes);
     }
     FUSEDLOSS_INLINE void add(pack<float> x) { few = few + x; }
+    FUSEDLOSS_INLINE void add_product(pack<float> x, pack<float> y) { few = fma(x, y, few); }
+    FUSEDLOSS_INLINE void add_where(mask<float> here, pack<float> x) { few = select(here, few + x, few); }
     FUSEDLOSS_INLINE void settle() {
         const widened<float> w(few);
         for (int i = 0; i < wide_parts<float>; ++i) s[i] = s[i] + w.part[i];
@@ -223,95 +225,89 @@ FUSEDLOSS_SHARED void softmax_focal_gradient(const S* p, const S* q, const S* t,
     }
 }
 
-// Scores are asked for this many positions before they are needed: planes of them follow each other at
-// distances that no cache guesses.
-constexpr int read_ahead = 256;
+// Numbers are asked for this many positions before they are needed: planes of them follow each other at
+// distances that no cache guesses, and a page ends before a cache has learnt where it leads.
+constexpr int read_ahead = 512;
 
-// The exponentials of a pack of positions: in registers where the number of classes is known, else in a
-// panel.
-template <int Known, class S>
-struct kept_exponentials {
-    pack<S> e[Known];
-    FUSEDLOSS_INLINE explicit kept_exponentials(S*) {}
-    FUSEDLOSS_INLINE pack<S> get(int j) const { return e[j]; }
-    FUSEDLOSS_INLINE void set(int j, pack<S> x) { e[j] = x; }
-};
-template <class S>
-struct kept_exponentials<0, S> {
-    S* panel;
-    FUSEDLOSS_INLINE explicit kept_exponentials(S* p) : panel(p) {}
-    FUSEDLOSS_INLINE pack<S> get(int j) const { return load(panel + j * panel_rows); }
-    FUSEDLOSS_INLINE void set(int j, pack<S> x) { store(panel + j * panel_rows, x); }
-};
-// A softmax is e / total; `others` is the total without one of the largest.
+// The softmaxes of a panel of positions are e / total; `others` is the total without one of the largest.
 template <class S>
 struct softmax_sums {
-    pack<S> largest, others, total, inverse;
-    FUSEDLOSS_INLINE pack<S> rest(pack<S> e) const {  // 1 - p
-        return select(e == largest, others, total - e) * inverse;
+    alignas(64) S largest[panel_rows], others[panel_rows], total[panel_rows], inverse[panel_rows];
+    FUSEDLOSS_INLINE pack<S> rest(pack<S> e, int i) const {  // 1 - p
+        return select(e == load(largest + i), load(others + i), load(total + i) - e) * load(inverse + i);
     }
 };
 
-// Of scores whose classes are `pitch` apart; their gaps to the largest go to a panel, unless null. `limits`
-// is room for a panel.
-template <int Known, class S>
-FUSEDLOSS_INLINE softmax_sums<S> exponentials_of(const S* x, std::ptrdiff_t step, int given, S* limits,
-                                                 S* gaps, kept_exponentials<Known, S>& kept) {
+// Of scores whose classes are `pitch` apart: e go to a panel, and the gaps to the largest score to another
+// unless that is null.
+template <class S>
+FUSEDLOSS_SHARED void exponentials_of(const S* scores, std::ptrdiff_t pitch, int classes, S* panel, S* gaps,
+                                      softmax_sums<S>& sums) {
     const pack<S> zero(0.0), infinity(__builtin_inf());
-    const int classes = Known ? Known : given;
-    pack<S> max = load(x);
-    for (int j = 0; j < classes; ++j) {
-        __builtin_prefetch(x + j * step + read_ahead);
-        max = fusedloss::max(max, load(x + j * step));
-    }
-    if (any(max == infinity)) {  // the limit of large scores
+    for (int i = 0; i < panel_rows; i += pack<S>::lanes) {
+        const S* z = scores + i;
+        std::ptrdiff_t step = pitch;
+        pack<S> top = load(z);
         for (int j = 0; j < classes; ++j) {
-            const pack<S> own = load(x + j * step);
-            const pack<S> limit = select(own == infinity, zero, select(is_nan(own), own, -infinity));
-            store(limits + j * panel_rows, select(max == infinity, limit, own));
+            __builtin_prefetch(z + j * step + read_ahead);
+            top = max(top, load(z + j * step));
         }
-        x = limits;
-        step = panel_rows;
-        max = select(max == infinity, zero, max);
+        if (any(top == infinity)) {  // the limit of large scores
+            for (int j = 0; j < classes; ++j) {
+                const pack<S> own = load(z + j * step);
+                const pack<S> limit = select(own == infinity, zero, select(is_nan(own), own, -infinity));
+                store(panel + j * panel_rows + i, select(top == infinity, limit, own));
+            }
+            z = panel + i;
+            step = panel_rows;
+            top = select(top == infinity, zero, top);
+        }
+        const measure<S> by = measure_by(shift_for(top), top);
+        pack<S> largest = zero;
+        lane_sum<S> others;
+        // Some classes from j on, step by step next to each other.
+        const auto take = [&](auto some, int j) {
+            constexpr int n = decltype(some)::count;
+            pack<S> own[n], d[n], low[n], e[n], sum;
+            for (int k = 0; k < n; ++k) own[k] = load(z + (j + k) * step);
+            for (int k = 0; k < n; ++k) d[k] = own[k] - by.c;
+            for (int k = 0; k < n; ++k) low[k] = rounded_off(own[k], by.c, d[k]);
+            measured_exp(d, low, by, e);
+            for (int k = 0; k < n; ++k) {
+                if (gaps) store(gaps + (j + k) * panel_rows + i, top - own[k]);
+                store(panel + (j + k) * panel_rows + i, e[k]);
+                const pack<S> smaller = min(largest, e[k]);
+                largest = max(largest, e[k]);
+                sum = k == 0 ? smaller : sum + smaller;
+            }
+            others.add(sum);
+        };
+        int j = 0;
+        for (; j + 4 <= classes; j += 4) take(some<4>{}, j);
+        if (j + 2 <= classes) take(some<2>{}, j), j += 2;
+        if (j < classes) take(some<1>{}, j);
+        const pack<S> rest = others.s + others.e, total = rest + largest;
+        store(sums.largest + i, largest);
+        store(sums.others + i, rest);
+        store(sums.total + i, total);
+        store(sums.inverse + i, 1.0 / total);
     }
-    const measure<S> by = measure_by(shift_for(max), max);
-    const pack<S> largest = measured_exp(by.top, rounded_off(max, by.c, by.top), by);
-    lane_sum<S> smaller;
-    pack<S> ties = -1.0;  // others that share the maximum
-    const auto take = [&](int j) {
-        const pack<S> own = load(x + j * step), d = own - by.c;
-        const pack<S> e = measured_exp(d, rounded_off(own, by.c, d), by);
-        if (gaps) store(gaps + j * panel_rows, max - own);
-        kept.set(j, e);
-        const auto equal = e == largest;
-        ties = select(equal, ties + 1.0, ties);
-        return select(equal, zero, e);
-    };
-    int j = 0;
-    for (; j + 2 <= classes; j += 2) {
-        const pack<S> first = take(j);
-        smaller.add(first + take(j + 1));
-    }
-    if (j < classes) smaller.add(take(j));
-    const pack<S> others = (smaller.s + smaller.e) + ties * largest, total = others + largest;
-    return {largest, others, total, 1.0 / total};
 }
 
-// A panel of softmaxes, classes side by side in the panels p, q and, unless null, r for the -log of p; the
-// probability of one most probable class of each position in `top`.
+// A panel of softmaxes, classes side by side in the panels p, q and, unless null, r for the -log of p.
 template <class S>
-FUSEDLOSS_SHARED void softmaxes(const S* z, std::ptrdiff_t pitch, int classes, S* p, S* q, S* r, S* top) {
+FUSEDLOSS_SHARED void softmaxes(const S* z, std::ptrdiff_t pitch, int classes, S* p, S* q, S* r) {
+    softmax_sums<S> sums;
+    exponentials_of(z, pitch, classes, p, r, sums);
     for (int i = 0; i < panel_rows; i += pack<S>::lanes) {
-        kept_exponentials<0, S> kept(p + i);
-        const auto s = exponentials_of(z + i, pitch, classes, p + i, r ? r + i : r, kept);
+        const pack<S> inverse = load(sums.inverse + i);
         for (int j = 0; j < classes; ++j) {
-            const pack<S> e = kept.get(j);
-            kept.set(j, e * s.inverse);
-            store(q + j * panel_rows + i, s.rest(e));
+            const pack<S> e = load(p + j * panel_rows + i);
+            store(p + j * panel_rows + i, e * inverse);
+            store(q + j * panel_rows + i, sums.rest(e, i));
         }
-        store(top + i, s.largest * s.inverse);
         if (!r) continue;
-        const pack<S> log_total = log1p(s.others / s.largest);
+        const pack<S> log_total = log1p(load(sums.others + i) / load(sums.largest + i));
         for (int j = 0; j < classes; ++j) {
             S* const own = r + j * panel_rows + i;
             store(own, load(own) + log_total);
@@ -387,80 +383,142 @@ FUSEDLOSS_SHARED void sigmoid_gradient(const S* p, const S* q, const S* a, const
 // p_j (a_j - sum of p_k a_k) + r_j, relative to the a of a most probable class: where its p is next to 1, the
 // other terms of the sum decide.
 template <class S>
-FUSEDLOSS_SHARED void softmax_gradient(const S* p, const S* a, const S* r, const S* top, int classes, S* out,
-                                       std::ptrdiff_t pitch, bool stream) {
+FUSEDLOSS_SHARED void softmax_gradient(const S* probabilities, std::ptrdiff_t p_pitch, const S* a, const S* r,
+                                       int classes, S* out, std::ptrdiff_t pitch, bool stream) {
     for (int i = 0; i < panel_rows; i += pack<S>::lanes) {
-        const pack<S> largest = load(top + i);
-        pack<S> reference(0.0), mean(0.0);
-        for (int j = 0; j < classes; ++j)
-            reference =
-                select(load(p + j * panel_rows + i) == largest, load(a + j * panel_rows + i), reference);
-        for (int j = 0; j < classes; ++j)
-            mean = fma(load(p + j * panel_rows + i), load(a + j * panel_rows + i) - reference, mean);
+        const S* const p = probabilities + i;
+        pack<S> largest(0.0), reference(0.0), mean(0.0);
         for (int j = 0; j < classes; ++j) {
-            const pack<S> g =
-                load(p + j * panel_rows + i) * ((load(a + j * panel_rows + i) - reference) - mean);
+            const pack<S> own = load(p + j * p_pitch);
+            if (p_pitch != panel_rows) __builtin_prefetch(p + j * p_pitch + read_ahead, 1);
+            reference = select(own >= largest, load(a + j * panel_rows + i), reference);
+            largest = max(largest, own);
+        }
+        for (int j = 0; j < classes; ++j)
+            mean = fma(load(p + j * p_pitch), load(a + j * panel_rows + i) - reference, mean);
+        for (int j = 0; j < classes; ++j) {
+            const pack<S> g = load(p + j * p_pitch) * ((load(a + j * panel_rows + i) - reference) - mean);
             put(out + j * pitch + i, r ? g + load(r + j * panel_rows + i) : g, stream);
         }
     }
 }
 
-// ---- whole panels of floats with labels, in one go ----
+// ---- the form `product` of positions that all count alike, in floats: no panels but those of scores ----
+//
+// What the gradient takes from a position may be kept where the gradient will be: p q of a sigmoid, p of a
+// softmax. Else it is made again.
 
-// Sums of the form `product`: few[3 j ...] are those of class j, of each of the sum_lanes.
-template <int Known>
-FUSEDLOSS_SHARED void add_labelled(const float* z, std::ptrdiff_t pitch, const float* labels, int given,
-                                   float* panel, float* few, class_totals* totals) {
-    const pack<float> zero(0.0);
-    const int classes = Known ? Known : given;
-    for (int i = 0; i < 3 * classes * sum_lanes; i += pack<float>::lanes) store(few + i, zero);
-    for (int i = 0; i < panel_rows; i += pack<float>::lanes) {
-        kept_exponentials<Known, float> kept(panel + i);
-        const auto s = exponentials_of(z + i, pitch, classes, panel + i, static_cast<float*>(nullptr), kept);
-        const pack<float> label = load(labels + i);
-        pack<float> at_label = zero;
-        for (int j = 0; j < classes; ++j)
-            at_label = select(label == pack<float>(double(j)), kept.get(j), at_label);
-        const pack<float> rest = s.rest(at_label);
-        for (int j = 0; j < classes; ++j) {
-            float* const own = few + 3 * j * sum_lanes + i % sum_lanes;
-            const auto here = label == pack<float>(double(j));
-            const pack<float> p = kept.get(j) * s.inverse;
-            store(own, load(own) + select(here, p, zero));
-            store(own + sum_lanes, load(own + sum_lanes) + select(here, zero, p));
-            store(own + 2 * sum_lanes, load(own + 2 * sum_lanes) + select(here, rest, zero));
-        }
+// p q of a pack of sigmoids, and p and q.
+struct sigmoid_terms {
+    pack<float> p, q, slope;
+};
+template <int N>
+FUSEDLOSS_INLINE void sigmoids_of(const float* z, int step, sigmoid_terms (&r)[N]) {
+    pack<float> x[N], e[N];
+    for (int k = 0; k < N; ++k) {
+        x[k] = load(z + k * step);
+        e[k] = abs(x[k]);
+        __builtin_prefetch(z + k * step + read_ahead);
     }
-    for (int j = 0; j < classes; ++j)
-        for (int k = 0; k < 3 * sum_lanes; k += pack<double>::lanes) {
-            double* const own = totals[j].s[slot_both] + k;  // the three slots follow each other
-            store(own, load(own) + load_widened(few + 3 * j * sum_lanes + k));
-        }
+    exp_minus(e, e);
+    for (int k = 0; k < N; ++k) {
+        const pack<float> larger = 1.0 / (1.0 + e[k]), smaller = e[k] * larger;
+        const auto negative = is_negative(x[k]);
+        r[k] = {select(negative, smaller, larger), select(negative, larger, smaller), larger * smaller};
+    }
 }
 
-// at[2 j] and at[2 j + 1] are the slopes in p_j where the label is another class, and where it is j.
-template <int Known>
-FUSEDLOSS_SHARED void labelled_gradient(const float* z, std::ptrdiff_t pitch, const float* labels, int given,
-                                        float* panel, const float* at, float* out, std::ptrdiff_t out_pitch,
-                                        bool stream) {
-    const int classes = Known ? Known : given;
-    for (int i = 0; i < panel_rows; i += pack<float>::lanes) {
-        kept_exponentials<Known, float> kept(panel + i);
-        const auto s = exponentials_of(z + i, pitch, classes, panel + i, static_cast<float*>(nullptr), kept);
-        const pack<float> label = load(labels + i);
-        const auto slope = [&](int j) {
-            return select(label == pack<float>(double(j)), pack<float>(double(at[2 * j + 1])),
-                          pack<float>(double(at[2 * j])));
-        };
-        pack<float> reference(0.0), mean(0.0);
-        for (int j = 0; j < classes; ++j) reference = select(kept.get(j) == s.largest, slope(j), reference);
-        for (int j = 0; j < classes; ++j) {
-            const pack<float> p = kept.get(j) * s.inverse;
-            kept.set(j, p);
-            mean = fma(p, slope(j) - reference, mean);
+template <bool Keep>
+FUSEDLOSS_SHARED void add_sigmoids(const float* z, const float* t, int n, float* kept, class_totals& totals) {
+    constexpr int some = panel_rows / sum_lanes;
+    for (int lane = 0; lane < sum_lanes; lane += pack<float>::lanes) {
+        lane_totals<float> both(totals, slot_both, lane), surplus(totals, slot_surplus, lane),
+            missing(totals, slot_missing, lane);
+        for (int i = lane; i < n; i += panel_rows) {
+            sigmoid_terms own[some];
+            sigmoids_of(z + i, sum_lanes, own);
+            for (int k = 0; k < some; ++k) {
+                const pack<float> target = load(t + i + k * sum_lanes);
+                both.add_product(own[k].p, target);
+                surplus.add_product(own[k].p, 1.0 - target);
+                missing.add_product(own[k].q, target);
+                if (Keep) {
+                    float* const place = kept + i + k * sum_lanes;
+                    __builtin_prefetch(place + read_ahead, 1);
+                    store(place, own[k].slope);
+                }
+            }
+            both.settle();
+            surplus.settle();
+            missing.settle();
         }
-        for (int j = 0; j < classes; ++j)
-            put(out + j * out_pitch + i, kept.get(j) * ((slope(j) - reference) - mean), stream);
+        both.keep(totals, slot_both, lane);
+        surplus.keep(totals, slot_surplus, lane);
+        missing.keep(totals, slot_missing, lane);
+    }
+}
+
+// The slopes d value / d p where the target is 1, and where it is 0.
+struct target_slopes {
+    pack<float> at_one, at_zero;
+    FUSEDLOSS_INLINE explicit target_slopes(const class_slopes& s)
+        : at_one(s.both - s.missing), at_zero(s.surplus - s.extra) {}
+    FUSEDLOSS_INLINE pack<float> of(pack<float> t) const { return fma(t, at_one, (1.0 - t) * at_zero); }
+};
+
+template <bool Kept>
+FUSEDLOSS_SHARED void differentiate_sigmoids(const float* z, const float* t, int n,
+                                             const class_slopes& slopes, float* out, bool stream) {
+    constexpr int some = panel_rows / sum_lanes, lanes = pack<float>::lanes;
+    const target_slopes slope(slopes);
+    for (int i = 0; i < n; i += some * lanes) {
+        sigmoid_terms own[some];
+        if (!Kept) sigmoids_of(z + i, lanes, own);
+        for (int k = 0; k < some; ++k) {
+            const int at = i + k * lanes;
+            if (Kept) __builtin_prefetch(out + at + read_ahead, 1);
+            const pack<float> pq = Kept ? load(out + at) : own[k].slope;
+            put(out + at, pq * slope.of(load(t + at)), stream);
+        }
+    }
+}
+
+// The exponentials of a panel become probabilities, which are added up.
+FUSEDLOSS_SHARED void add_labelled(const float* e, const softmax_sums<float>& sums, const float* labels,
+                                   int classes, float* p, std::ptrdiff_t pitch, class_totals* totals) {
+    for (int j = 0; j < classes; ++j) {
+        const pack<float> own_label = double(j);
+        for (int lane = 0; lane < sum_lanes; lane += pack<float>::lanes) {
+            lane_totals<float> both(totals[j], slot_both, lane), surplus(totals[j], slot_surplus, lane),
+                missing(totals[j], slot_missing, lane);
+            for (int i = lane; i < panel_rows; i += sum_lanes) {
+                const pack<float> own = load(e + j * panel_rows + i),
+                                  probability = own * load(sums.inverse + i);
+                const pack<float> label = load(labels + i);
+                both.add_where(label == own_label, probability);
+                surplus.add_where(label != own_label, probability);
+                missing.add_where(label == own_label, sums.rest(own, i));
+                if (pitch != panel_rows) __builtin_prefetch(p + j * pitch + i + read_ahead, 1);
+                store(p + j * pitch + i, probability);
+            }
+            both.settle();
+            surplus.settle();
+            missing.settle();
+            both.keep(totals[j], slot_both, lane);
+            surplus.keep(totals[j], slot_surplus, lane);
+            missing.keep(totals[j], slot_missing, lane);
+        }
+    }
+}
+
+// The slopes in p of a panel, by label.
+FUSEDLOSS_SHARED void labelled_slopes(const float* labels, int classes, const class_slopes* slopes,
+                                      float* a) {
+    for (int j = 0; j < classes; ++j) {
+        const target_slopes own(slopes[j]);
+        for (int i = 0; i < panel_rows; i += pack<float>::lanes)
+            store(a + j * panel_rows + i,
+                  select(load(labels + i) == pack<float>(double(j)), own.at_one, own.at_zero));
     }
 }
 
@@ -540,13 +598,12 @@ class overlap_worker {
         counted = totals;
         for_each_panel(begin, end, job.pixel ? 0 : int(job.first_class),
                        [&](std::int64_t at, int n, int first, int count) {
-                           if (add_at_once(at, n, count, totals)) return;
-                           prepare(at, n, first, count, false);
-                           for (int k = 0; k < count; ++k) {
-                               class_totals& own = totals[first + k];
-                               add_class(k, own);
-                               own.count += double(n);
-                           }
+                           read(at, n, count);
+                           for (int k = 0; k < count; ++k) totals[first + k].count += double(n);
+                           if (plain(n)) return add_plain(at, n, first, count, totals + first);
+                           mark(at, n, first, count);
+                           prepare(n, count, false);
+                           for (int k = 0; k < count; ++k) add_class(k, totals[first + k]);
                        });
         for (int j = 0; j < classes; ++j, result += results) {
             for (int slot = 0; slot < overlap_slots; ++slot) result[slot] = folded_slot(totals[j], slot);
@@ -557,7 +614,9 @@ class overlap_worker {
     // Errors and kinds of positions [begin, end).
     void find_errors(std::int64_t begin, std::int64_t end, S* errors, target_kind* kinds) {
         for_each_panel(begin, end, int(job.first_class), [&](std::int64_t at, int n, int first, int count) {
-            prepare(at, n, first, count, false);
+            read(at, n, count);
+            mark(at, n, first, count);
+            prepare(n, count, false);
             for (int k = 0; k < count; ++k) {
                 const std::int64_t to = (first + k) * rows.count + at;
                 const class_panel<S> c = panel_of(k);
@@ -579,16 +638,20 @@ class overlap_worker {
             bool wanted = false;
             for (int k = 0; k < count; ++k) wanted = wanted || !excluded(slopes[first + k]);
             S* const direct = gradient.in_place(rows, at, n);
-            const class_array& to = gradient.array;
-            const bool stream =
-                rows.stream && direct && aligned_for(direct, 64) && (count == 1 || to.step % 64 == 0);
-            S* const out = direct && (stream || !rows.stream) ? direct : own_z;
+            read(at, n, count);
+            const bool all_alike = plain(n), kept = direct && all_alike;
+            const bool stream = rows.stream && direct && !kept && aligned_for(direct, 64) &&
+                                (count == 1 || gradient.array.step % 64 == 0);
+            S* const out = direct && (kept || stream || !rows.stream) ? direct : own_z;
             const std::ptrdiff_t pitch = out == direct ? gradient.pitch() : panel_rows;
-            if (wanted)
-                differentiate_panel(at, n, first, count, slopes + first, out, pitch, stream);
-            else
+            if (!all_alike || !side_by_side(job)) mark(at, n, first, count);
+            if (!wanted)
                 clear_panel(n, count, out, pitch, stream);
-            if (out != direct) scatter(to, at, n, count);
+            else if (all_alike)
+                differentiate_plain(count, slopes + first, out, pitch, kept, stream);
+            else
+                differentiate_panel(n, count, slopes + first, out, pitch, stream);
+            if (out != direct) scatter(gradient.array, at, n, count);
         });
         if (rows.stream) stream_fence();
     }
@@ -645,9 +708,9 @@ class overlap_worker {
         }
     }
     // The lanes after the last position.
-    void clear_tail(S* panel, int n, int count) const {
+    void clear_tail(S* panel, int n, int count, S to = S(0)) const {
         for (int k = 0; k < count; ++k)
-            for (int i = n; i < positions; ++i) panel[k * panel_rows + i] = S(0);
+            for (int i = n; i < positions; ++i) panel[k * panel_rows + i] = to;
     }
 
     void find_labels(std::int64_t at, int n) {
@@ -661,8 +724,7 @@ class overlap_worker {
         }
         label = labels + (at - label_begin);
     }
-    void read_labels(std::int64_t at, int n, int first, int count) {
-        find_labels(at, n);
+    void mark_labels(int first, int count) {
         const pack<S> one(1.0), zero(0.0);
         for (int k = 0; k < count; ++k) {
             const pack<S> own = double(rows.classes == 1 ? 1 : first + k);
@@ -689,15 +751,14 @@ class overlap_worker {
             found = found | (load(numbers + i) == ignored);
         return any(found);
     }
-    // The weights of a panel, where it has any.
+    bool ignores_some(int count) const {
+        if (!rows.ignores) return false;
+        if (rows.label.data) return any_ignored(label);
+        for (int k = 0; k < count; ++k)
+            if (any_ignored(t + k * t_pitch)) return true;
+        return false;
+    }
     void read_weights(std::int64_t at, int n, int first, int count) {
-        bool ignoring = false;
-        if (rows.ignores && rows.label.data) ignoring = any_ignored(label);
-        if (rows.ignores && !rows.label.data)
-            for (int k = 0; k < count; ++k) ignoring = ignoring || any_ignored(t + k * t_pitch);
-        w = nullptr;
-        if (!ignoring && !job.position_weight.rows.data && !job.label_weight) return;
-        w = own_w;
         if (job.position_weight.rows.data) gather(weight.array, at, n, count, own_w);
         const S ignored = S(rows.ignore_index);
         for (int k = 0; k < count; ++k)
@@ -715,66 +776,73 @@ class overlap_worker {
         t = own_t;
         t_pitch = panel_rows;
     }
-    // The scores of a whole panel of labelled positions that all count alike; else null.
-    const S* plain_panel(std::int64_t at, int n) {
-        const bool plain = side_by_side(job) && rows.label.data && job.form == overlap_form::product &&
-                           !job.pixel && job.extra == overlap_extra::none && !job.label_weight &&
-                           !job.position_weight.rows.data;
-        if (!plain || n != panel_rows) return nullptr;
-        const S* const z = scores.in_place(rows, at, n);
-        if (!z) return nullptr;
-        positions = n;
-        find_labels(at, n);
-        return rows.ignores && any_ignored(label) ? nullptr : z;
-    }
-    // Whether a panel was done at once.
-    bool add_at_once(std::int64_t at, int n, int count, class_totals* totals) {
-        if constexpr (sizeof(S) == sizeof(float)) {
-            const float* const z = plain_panel(at, n);
-            if (!z) return false;
-            const auto add = count == 2   ? add_labelled<2>
-                             : count == 3 ? add_labelled<3>
-                             : count == 4 ? add_labelled<4>
-                                          : add_labelled<0>;
-            add(z, scores.pitch(), label, count, p, own_t, totals);
-            for (int j = 0; j < count; ++j) totals[j].count += double(n);
-            return true;
-        }
-        return false;
-    }
-    bool differentiate_at_once(std::int64_t at, int n, int count, const class_slopes* slopes, S* out,
-                               std::ptrdiff_t pitch, bool stream) {
-        if constexpr (sizeof(S) == sizeof(float)) {
-            const float* const z = plain_panel(at, n);
-            if (!z) return false;
-            for (int j = 0; j < count; ++j) {
-                own_t[2 * j] = float(slopes[j].surplus - slopes[j].extra);
-                own_t[2 * j + 1] = float(slopes[j].both - slopes[j].missing);
-            }
-            const auto run = count == 2   ? labelled_gradient<2>
-                             : count == 3 ? labelled_gradient<3>
-                             : count == 4 ? labelled_gradient<4>
-                                          : labelled_gradient<0>;
-            run(z, scores.pitch(), label, count, p, own_t, out, pitch, stream);
-            return true;
-        }
-        return false;
-    }
-
-    void prepare(std::int64_t at, int n, int first, int count, bool backward) {
+    // The scores of a panel, its labels or its mask, and whether it has weights.
+    void read(std::int64_t at, int n, int count) {
         positions = whole_panels(n);
-        const S* z = scores.in_place(rows, at, n);
-        std::ptrdiff_t pitch = scores.pitch();
+        z = scores.in_place(rows, at, n);
+        z_pitch = scores.pitch();
         if (!z) {
             gather(scores.array, at, n, count, own_z);
             z = own_z;
-            pitch = panel_rows;
+            z_pitch = panel_rows;
         }
-        if (rows.label.data)
-            read_labels(at, n, first, count);
-        else
-            read_mask(at, n, count);
-        read_weights(at, n, first, count);
+        rows.label.data ? find_labels(at, n) : read_mask(at, n, count);
+        ignoring = ignores_some(count);
+        w = ignoring || job.position_weight.rows.data || job.label_weight ? own_w : nullptr;
+    }
+    // Masks of labels, and weights.
+    void mark(std::int64_t at, int n, int first, int count) {
+        if (rows.label.data) mark_labels(first, count);
+        if (w) read_weights(at, n, first, count);
+    }
+    // Whether positions need no more than their probabilities: those of floats, of the form `product`, which
+    // all count alike. Softmaxes also need labels, and a whole panel.
+    bool plain(int n) const {
+        if (sizeof(S) != sizeof(float) || w || job.form != overlap_form::product || job.pixel ||
+            job.extra != overlap_extra::none)
+            return false;
+        return job.activation == overlap_activation::sigmoid ||
+               (job.activation == overlap_activation::softmax && rows.label.data && n == panel_rows);
+    }
+    void add_plain(std::int64_t at, int n, int first, int count, class_totals* totals) {
+        if constexpr (sizeof(S) == sizeof(float)) {
+            // Where the gradient will be is room for what it needs until then.
+            float* const kept = job.grad[0].rows.data ? gradient.in_place(rows, at, n) : nullptr;
+            if (side_by_side(job)) {
+                softmax_sums<float> sums;
+                exponentials_of(z, z_pitch, count, p, static_cast<float*>(nullptr), sums);
+                add_labelled(p, sums, label, count, kept ? kept : p, kept ? gradient.pitch() : panel_rows,
+                             totals);
+            } else {
+                mark(at, n, first, count);
+                if (n < positions) clear_tail(own_z, n, count, -__builtin_inff());
+                (kept ? add_sigmoids<true> : add_sigmoids<false>)(z, t, positions, kept, *totals);
+            }
+        }
+    }
+    void differentiate_plain(int count, const class_slopes* slopes, S* out, std::ptrdiff_t pitch, bool kept,
+                             bool stream) {
+        if constexpr (sizeof(S) == sizeof(float)) {
+            if (!side_by_side(job))
+                return (kept ? differentiate_sigmoids<true>
+                             : differentiate_sigmoids<false>)(z, t, positions, *slopes, out, stream);
+            if (!kept) {
+                softmax_sums<float> sums;
+                exponentials_of(z, z_pitch, count, p, static_cast<float*>(nullptr), sums);
+                for (int j = 0; j < count; ++j)
+                    for (int i = 0; i < panel_rows; i += pack<S>::lanes) {
+                        S* const own = p + j * panel_rows + i;
+                        store(own, load(own) * load(sums.inverse + i));
+                    }
+            }
+            labelled_slopes(label, count, slopes, own_t);
+            softmax_gradient(kept ? out : p, kept ? pitch : panel_rows, own_t, static_cast<S*>(nullptr),
+                             count, out, pitch, stream);
+        }
+    }
+
+    // The probabilities of a panel that has been read, and the loss by position or its gradient.
+    void prepare(int n, int count, bool backward) {
         const bool pixel = job.pixel;
         switch (job.activation) {
             case overlap_activation::none: given_probabilities(z, p, q, positions); break;
@@ -783,7 +851,7 @@ class overlap_worker {
                 sigmoids(z, p, q, positions);
                 break;
             case overlap_activation::softmax:
-                softmaxes(z, pitch, count, p, q, pixel ? r : static_cast<S*>(nullptr), top);
+                softmaxes(z, z_pitch, count, p, q, pixel ? r : static_cast<S*>(nullptr));
                 if (pixel && backward) softmax_focal_gradient(p, q, t, t_pitch, job.gamma, count, r);
                 if (pixel && !backward) softmax_focal_loss(q, t, t_pitch, job.gamma, count, r);
                 break;
@@ -822,10 +890,9 @@ class overlap_worker {
         if (job.pixel) add_numbers(slot_pixel, positions, totals, c.w, [&](int i) { return load(loss + i); });
     }
 
-    void differentiate_panel(std::int64_t at, int n, int first, int count, const class_slopes* slopes, S* out,
-                             std::ptrdiff_t pitch, bool stream) {
-        if (differentiate_at_once(at, n, count, slopes, out, pitch, stream)) return;
-        prepare(at, n, first, count, true);
+    void differentiate_panel(int n, int count, const class_slopes* slopes, S* out, std::ptrdiff_t pitch,
+                             bool stream) {
+        prepare(n, count, true);
         S* const a = side_by_side(job) ? q : own_z;
         for (int k = 0; k < count; ++k) {
             const class_panel<S> c = panel_of(k);
@@ -839,7 +906,7 @@ class overlap_worker {
                 break;
             case overlap_activation::sigmoid: sigmoid_gradient(p, q, a, more, out, positions, stream); break;
             case overlap_activation::softmax:
-                softmax_gradient(p, a, more, top, count, out, pitch, stream);
+                softmax_gradient(p, panel_rows, a, more, count, out, pitch, stream);
                 break;
         }
     }
@@ -847,14 +914,15 @@ class overlap_worker {
     const overlap_job& job;
     const rows_job& rows;
     S *own_z, *p, *q, *own_t, *own_w, *r;
-    const S *t, *w;  // w: null where every position counts alike
+    const S *z, *t, *w;  // of the panel; w: null where every position counts alike
+    bool ignoring;       // whether some do not count
     class_totals* counted = nullptr;
-    std::ptrdiff_t t_pitch;
+    std::ptrdiff_t z_pitch, t_pitch;
     int positions;  // of the panel, whole panels
     passage<S> scores, target, weight, gradient;
     const S* label;  // of the panel
     std::int64_t label_begin = 0, label_end = 0;
-    alignas(64) S labels[plane_chunk<S> + panel_rows], top[panel_rows];
+    alignas(64) S labels[plane_chunk<S> + panel_rows];
 };
 
 // Bytes of scratch, aligned to 64, for add_overlap and differentiate_overlap.

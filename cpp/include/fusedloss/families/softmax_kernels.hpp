@@ -79,7 +79,7 @@ FUSEDLOSS_INLINE void measured_exp(const pack<C> (&d)[N], const pack<C> (&low)[N
     for (int i = 0; i < N; ++i) rest[i] = fma(k[i], pack<C>(-F::ln2_hi), d[i]);
     if constexpr (!has_fma && sizeof(C) == 4)  // the reduction of floats takes no low part
         for (int i = 0; i < N; ++i) rest[i] = rest[i] + low[i];
-    for (int i = 0; i < N; ++i) em1[i] = reduced_expm1(k[i], rest[i], low[i]);
+    reduced_expm1(k, rest, low, em1);
     for (int i = 0; i < N; ++i) {
         const pack<C> power = power_of_two(k_shifted[i]);
         t[i] = select(d[i] < by.lowest, pack<C>(0.0), fma(em1[i], power, power));

@@ -55,14 +55,29 @@ inline constexpr bool spare_digits<wide_float> = true;
 
 inline constexpr double log2_e = 0x1.71547652b82fep0;
 
-// c0 + c1 x + c2 x^2 + ... by Horner's rule.
-template <class T>
-FUSEDLOSS_INLINE pack<T> polynomial(pack<T>, double c0) {
+// Several packs, step by step next to each other: they wait less for their results.
+template <class T, int N>
+struct packs {
+    pack<T> part[N];
+    packs() = default;
+    FUSEDLOSS_INLINE packs(double s) {
+        for (pack<T>& p : part) p = s;
+    }
+};
+template <class T, int N>
+FUSEDLOSS_INLINE packs<T, N> fma(packs<T, N> a, const packs<T, N>& b, const packs<T, N>& c) {
+    for (int i = 0; i < N; ++i) a.part[i] = fma(a.part[i], b.part[i], c.part[i]);
+    return a;
+}
+
+// c0 + c1 x + c2 x^2 + ... by Horner's rule; x is a pack or several.
+template <class X>
+FUSEDLOSS_INLINE X polynomial(const X&, double c0) {
     return c0;
 }
-template <class T, class... C>
-FUSEDLOSS_INLINE pack<T> polynomial(pack<T> x, double c0, C... higher) {
-    return fma(x, polynomial(x, higher...), pack<T>(c0));
+template <class X, class... C>
+FUSEDLOSS_INLINE X polynomial(const X& x, double c0, C... higher) {
+    return fma(x, polynomial(x, higher...), X(c0));
 }
 
 // The same in two chains, of the even and of the odd powers: half as long to wait for, but the chains may
@@ -80,9 +95,11 @@ FUSEDLOSS_INLINE pack<T> two_chains(pack<T> x, C... coefficients) {
 // --- exponentials ---
 
 // (e^r - 1 - r) / r^2 for |r| <= ln2 / 2.
-FUSEDLOSS_INLINE pack<float> exp_series(pack<float> r) {
+template <class X>
+FUSEDLOSS_INLINE X float_exp_series(const X& r) {
     return polynomial(r, 0.49999997, 0.166665435, 0.0416675806, 0.00836649351, 0.00138573756);
 }
+FUSEDLOSS_INLINE pack<float> exp_series(pack<float> r) { return float_exp_series(r); }
 FUSEDLOSS_INLINE pack<double> exp_series(pack<double> r) {
     return polynomial(r, 0.5000000000000013, 0.16666666666666688, 0.04166666666651001, 0.008333333333313316,
                       0.0013888888948458717, 0.00019841269905419699, 2.4801488424797774e-05,
@@ -116,6 +133,18 @@ FUSEDLOSS_INLINE pack<T> reduced_expm1(pack<T> k, pack<T> rest, pack<T>) {
 FUSEDLOSS_INLINE pack<double> reduced_expm1(pack<double> k, pack<double> rest, pack<double> x_lo) {
     const pack<double> low = fma(k, pack<double>(-format<double>::ln2_lo), x_lo), r = rest + low;
     return r + fma(r * r, exp_series(r), (rest - r) + low);
+}
+template <class T, int N>
+FUSEDLOSS_INLINE void reduced_expm1(const pack<T> (&k)[N], const pack<T> (&rest)[N], const pack<T> (&x_lo)[N],
+                                    pack<T> (&em1)[N]) {
+    if constexpr (sizeof(T) == 4) {
+        packs<T, N> r;
+        for (int i = 0; i < N; ++i) r.part[i] = fma(k[i], pack<T>(-format<T>::ln2_lo), rest[i]);
+        const packs<T, N> series = float_exp_series(r);
+        for (int i = 0; i < N; ++i) em1[i] = fma(r.part[i] * r.part[i], series.part[i], r.part[i]);
+    } else {
+        for (int i = 0; i < N; ++i) em1[i] = reduced_expm1(k[i], rest[i], x_lo[i]);
+    }
 }
 // The float whose exponent field is what `shifted` holds in its low bits.
 template <class T>
@@ -159,6 +188,21 @@ template <class T>
 FUSEDLOSS_INLINE pack<T> exp_minus(pack<T> a) {
     const auto parts = exp_minus_parts(a);
     return parts.fraction * parts.power;
+}
+
+// The same of several packs.
+template <class T, int N>
+FUSEDLOSS_INLINE void exp_minus(const pack<T> (&a)[N], pack<T> (&e)[N]) {
+    using F = format<T>;
+    const pack<T> shift = F::round_shift + (F::bias + F::guard), guard = 1 / F::guard_power;
+    pack<T> limited[N], k_shifted[N], k[N], rest[N], low[N], em1[N];
+    for (int i = 0; i < N; ++i) limited[i] = min(pack<T>(F::spent), a[i]);
+    for (int i = 0; i < N; ++i) k_shifted[i] = fma(limited[i], pack<T>(-log2_e), shift);
+    for (int i = 0; i < N; ++i) k[i] = k_shifted[i] - shift;
+    for (int i = 0; i < N; ++i) rest[i] = fma(k[i], pack<T>(-F::ln2_hi), -limited[i]);
+    for (int i = 0; i < N; ++i) low[i] = 0.0;
+    reduced_expm1(k, rest, low, em1);
+    for (int i = 0; i < N; ++i) e[i] = fma(em1[i], guard, guard) * power_of_two(k_shifted[i]);
 }
 
 // e^x - 1 = 2^k ((1 - 2^-k) + (e^r - 1)), the sum of 1 - 2^-k and r being exact in two parts.
