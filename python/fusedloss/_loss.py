@@ -50,7 +50,24 @@ VECTOR_AXIS = """\
 axis : int, default -1
     The axis of the components of a vector.
 """
+_MASKS = """\
+input : array_like
+    Scores ``[N, C, d1, ...]``, or with the classes along `axis`; or probabilities, where `activation` may
+    be "none".
+target : array_like
+    Class indices of an integer dtype in the shape of `input` without the class axis (0 or 1 if there is
+    one class); or masks in the shape of `input`.
+"""
 _OVERLAP_OPTIONS = """\
+form : {"product", "minimum", "squared"}, default "product"
+    What prediction and target have in common, and what is summed of each; see the formula of `dice_loss`.
+    For masks of zeros and ones "product" and "minimum" are the same; "squared" is that of V-Net.
+smooth_nr, smooth_dr : float, default 1e-5
+    Added to numerator and denominator.
+log_loss : bool, default False
+    The negative logarithm of the score instead of 1 minus it.
+eps : float, default 0.0
+    With `log_loss`, the smallest score that counts.
 activation : {"softmax", "sigmoid", "none"}, default "softmax"
     How scores become probabilities; "none" where they are probabilities already.
 weight : array_like, optional
@@ -96,15 +113,21 @@ class Family(NamedTuple):
 
 def _of_these(paragraphs: str, parameters: Collection[str]) -> str:
     """Of the paragraphs, one for each parameter, those that are wanted."""
-    each = re.split(r"^(?=\w+ : )", paragraphs, flags=re.MULTILINE)
-    return "".join(paragraph for paragraph in each if paragraph.partition(" ")[0] in parameters)
+    each = re.split(r"^(?=\w+(?:, \w+)* : )", paragraphs, flags=re.MULTILINE)
+    return "".join(paragraph for paragraph in each if re.split(r"\W", paragraph, maxsplit=1)[0] in parameters)
 
 
 _ELEMENTWISE = Family("elementwise", "elements", "an element", "`{}`")
 _ORDINAL = Family("ordinal", "elements", "an element", "`{}`", after=_INDEX_ERROR)
 _ROWS = Family("rows", "rows", "a row", "`{}` without its class axis", AXIS, _INDEX_ERROR)
 _OVERLAP = Family(
-    "overlap", "values", "a value", "the values, by image and class or by image", _OVERLAP_OPTIONS, _INDEX_ERROR
+    "overlap",
+    "values",
+    "a value",
+    "the values, by image and class or by image",
+    _OVERLAP_OPTIONS,
+    _INDEX_ERROR,
+    arrays=_MASKS,
 )
 _LAYERS = """\
 linear_bias : array_like, optional

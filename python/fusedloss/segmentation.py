@@ -113,20 +113,7 @@ def dice_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores ``[N, C, d1, ...]``, or with the classes along `axis`; or probabilities.
-    target : array_like
-        Class indices of an integer dtype in the shape of `input` without the class axis (0 or 1 if there is one class);
-        or masks in the shape of `input`.
-    form : {"product", "minimum", "squared"}, default "product"
-        What prediction and target have in common, and what is summed of each. For masks of zeros and ones "product"
-        and "minimum" are the same; "squared" is that of V-Net.
-    smooth_nr, smooth_dr : float, default 1e-5
-        Added to numerator and denominator.
-    log_loss : bool, default False
-        The negative logarithm of the score instead of 1 minus it.
-    eps : float, default 0.0
-        With `log_loss`, the smallest score that counts.
+    {arrays}
     {common}
     """
     return overlap_kernels.tversky(
@@ -179,19 +166,7 @@ def jaccard_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores ``[N, C, d1, ...]``, or with the classes along `axis`; or probabilities.
-    target : array_like
-        Class indices of an integer dtype in the shape of `input` without the class axis (0 or 1 if there is one class);
-        or masks in the shape of `input`.
-    form : {"product", "minimum", "squared"}, default "product"
-        What prediction and target have in common, and what is summed of each; see `dice_loss`.
-    smooth_nr, smooth_dr : float, default 1e-5
-        Added to numerator and denominator.
-    log_loss : bool, default False
-        The negative logarithm of the score instead of 1 minus it.
-    eps : float, default 0.0
-        With `log_loss`, the smallest score that counts.
+    {arrays}
     {common}
     """
     return overlap_kernels.tversky(
@@ -245,22 +220,10 @@ def tversky_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores ``[N, C, d1, ...]``, or with the classes along `axis`; or probabilities.
-    target : array_like
-        Class indices of an integer dtype in the shape of `input` without the class axis (0 or 1 if there is one class);
-        or masks in the shape of `input`.
+    {arrays}
     alpha, beta : float, default 0.5
         Weights of what is predicted but not there, and of what is there but not predicted. (Keras has them the other
         way round.)
-    form : {"product", "minimum", "squared"}, default "product"
-        What prediction and target have in common, and what is summed of each; see `dice_loss`.
-    smooth_nr, smooth_dr : float, default 1e-5
-        Added to numerator and denominator.
-    log_loss : bool, default False
-        The negative logarithm of the score instead of 1 minus it.
-    eps : float, default 0.0
-        With `log_loss`, the smallest score that counts.
     {common}
     """
     return overlap_kernels.tversky(
@@ -313,11 +276,7 @@ def focal_tversky_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores ``[N, C, d1, ...]``, or with the classes along `axis`; or probabilities.
-    target : array_like
-        Class indices of an integer dtype in the shape of `input` without the class axis (0 or 1 if there is one class);
-        or masks in the shape of `input`.
+    {arrays}
     alpha : float, default 0.3
         Weight of what is predicted but not there.
     beta : float, default 0.7
@@ -326,10 +285,6 @@ def focal_tversky_loss(
         The exponent.
     reduce_first : bool, default False
         One value for all classes of an image: the power of their mean.
-    form : {"product", "minimum", "squared"}, default "product"
-        What prediction and target have in common, and what is summed of each; see `dice_loss`.
-    smooth_nr, smooth_dr : float, default 1e-5
-        Added to numerator and denominator.
     {common}
     """
     options: dict[str, Any] = {
@@ -377,15 +332,7 @@ def log_cosh_dice_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores ``[N, C, d1, ...]``, or with the classes along `axis`; or probabilities.
-    target : array_like
-        Class indices of an integer dtype in the shape of `input` without the class axis (0 or 1 if there is one class);
-        or masks in the shape of `input`.
-    form : {"product", "minimum", "squared"}, default "product"
-        What prediction and target have in common, and what is summed of each; see `dice_loss`.
-    smooth_nr, smooth_dr : float, default 1e-5
-        Added to numerator and denominator.
+    {arrays}
     {common}
     """
     return overlap_kernels.tversky(
@@ -437,15 +384,9 @@ def generalized_dice_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores ``[N, C, d1, ...]``, or with the classes along `axis`; or probabilities.
-    target : array_like
-        Class indices of an integer dtype in the shape of `input` without the class axis (0 or 1 if there is one class);
-        or masks in the shape of `input`.
+    {arrays}
     weight_type : {"square", "simple", "uniform"}, default "square"
         How the weight of a class follows from its size.
-    smooth_nr, smooth_dr : float, default 1e-5
-        Added to numerator and denominator.
     {common}
     """
     return overlap_kernels.generalized_dice(
@@ -490,11 +431,7 @@ def mcc_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores ``[N, C, d1, ...]``, or with the classes along `axis`; or probabilities.
-    target : array_like
-        Class indices of an integer dtype in the shape of `input` without the class axis (0 or 1 if there is one class);
-        or masks in the shape of `input`.
+    {arrays}
     smooth : float, default 1e-5
         Added to each of the four counts.
     {common}
@@ -545,15 +482,7 @@ def dice_ce_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices of an integer dtype in the shape of `input` without the class axis (0 or 1 if there is one class);
-        or masks in the shape of `input`.
-    form : {"product", "minimum", "squared"}, default "product"
-        What prediction and target have in common, and what is summed of each; see `dice_loss`.
-    smooth_nr, smooth_dr : float, default 1e-5
-        Added to numerator and denominator.
+    {arrays}
     lambda_dice, lambda_ce : float, default 1.0
         Weights of the two losses.
     {common}
@@ -607,17 +536,9 @@ def dice_focal_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices of an integer dtype in the shape of `input` without the class axis (0 or 1 if there is one class);
-        or masks in the shape of `input`.
+    {arrays}
     gamma : float, default 2.0
         How much positions that are predicted well are discounted.
-    form : {"product", "minimum", "squared"}, default "product"
-        What prediction and target have in common, and what is summed of each; see `dice_loss`.
-    smooth_nr, smooth_dr : float, default 1e-5
-        Added to numerator and denominator.
     lambda_dice, lambda_focal : float, default 1.0
         Weights of the two losses.
     {common}
@@ -695,11 +616,7 @@ def hausdorff_dt_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores ``[N, C, d1, ...]``, or with the classes along `axis`; or probabilities.
-    target : array_like
-        Class indices of an integer dtype in the shape of `input` without the class axis (0 or 1 if there is one class);
-        or masks in the shape of `input`.
+    {arrays}
     distance : array_like, default 1.0
         ``DT_p**alpha + DT_t**alpha`` of the distance transforms of the predicted and the true mask, broadcast to the
         shape of `input` (or in that of the labels); they have no gradient.
@@ -740,15 +657,9 @@ def generalized_wasserstein_dice_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores ``[N, C, d1, ...]``, or with the classes along `axis`; or probabilities.
-    target : array_like
-        Class indices of an integer dtype in the shape of `input` without the class axis (0 or 1 if there is one class);
-        or masks in the shape of `input`.
+    {arrays}
     cost : array_like, optional
         Matrix ``[C, C]`` of the distances of classes, 0 on the diagonal and 1 at most; by default 1 off the diagonal.
-    smooth_nr, smooth_dr : float, default 1e-5
-        Added to numerator and denominator.
     {common}
     """
     return overlap_kernels.wasserstein_dice(
@@ -823,11 +734,7 @@ def lovasz_softmax_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores ``[N, C, d1, ...]``, or with the classes along `axis`; or probabilities.
-    target : array_like
-        Class indices of an integer dtype in the shape of `input` without the class axis (0 or 1 if there is one class);
-        or masks in the shape of `input`.
+    {arrays}
     classes : {"present", "all"}, default "present"
         Which classes the mean is over: those that have a target, or all.
     {common}
