@@ -314,9 +314,10 @@ class Composite(Kernel):
             value, into = self._sum(asked)
         except (TypeError, ValueError, IndexError) as error:
             raise type(error)(f"{name}: {error}") from None
-        grads = tuple(_written(argument, to, into) for (*_, argument), to in zip(chosen, outs, strict=True))
-        if want & _VALUE:
-            value = np.asarray(value, self._value_dtype()) if asked.reduction == "none" else float(value)
+        with np.errstate(over="ignore"):  # what a half cannot hold is infinite, as it is from the core
+            grads = tuple(_written(argument, to, into) for (*_, argument), to in zip(chosen, outs, strict=True))
+            if want & _VALUE:
+                value = np.asarray(value, self._value_dtype()) if asked.reduction == "none" else float(value)
         return value, grads, None, None
 
     def _check(self, asked: Asked) -> None:

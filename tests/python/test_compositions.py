@@ -60,6 +60,13 @@ class TestEdges:
         np.testing.assert_array_equal(real, [0.0, -0.5])
         np.testing.assert_array_equal(fake, [0.5, 0.0])
 
+    def test_what_halves_cannot_hold_is_infinite(self):
+        value, grad = fl.lsgan_generator_loss.value_and_grad(
+            np.array([6e4, 1.0], np.float16), scale=2.0, reduction="none"
+        )
+        np.testing.assert_array_equal(value, np.array([np.inf, 0.0], np.float16))
+        np.testing.assert_array_equal(grad, np.array([np.inf, 0.0], np.float16))
+
     def test_hinges_are_inactive_at_their_kinks(self):
         real, fake = fl.hinge_gan_discriminator_loss.grad(np.array([1.0, 0.0]), np.array([-1.0, 0.0]))
         np.testing.assert_array_equal(real, [0.0, -0.5])
