@@ -288,11 +288,15 @@ FUSEDLOSS_INLINE bool plain(const row_frame& job, const class_array& a) {
 FUSEDLOSS_INLINE bool dense(const row_frame& job, const class_array& a) {
     return job.dims == 1 && a.rows.stride[0] == job.classes * item_size(a.rows.type);
 }
-FUSEDLOSS_INLINE bool all_plain_floats(const pairs_job& job, int vectors) {
+// Halves become floats on their way.
+FUSEDLOSS_INLINE bool fits_float(dtype type) {
+    return type == dtype::float32 || type == dtype::float16 || type == dtype::bfloat16;
+}
+FUSEDLOSS_INLINE bool all_fit_floats(const pairs_job& job, int vectors) {
     bool floats = !FUSEDLOSS_COMPACT;
     for (int v = 0; v < vectors; ++v)
-        floats = floats && plain<float>(job, job.in[v]) &&
-                 (!job.grad[v].rows.data || plain<float>(job, job.grad[v]));
+        floats = floats && fits_float(job.in[v].rows.type) &&
+                 (!job.grad[v].rows.data || fits_float(job.grad[v].rows.type));
     return floats;
 }
 
@@ -333,11 +337,21 @@ FUSEDLOSS_SHARED void find_labelled_rows(const pairs_job& job, std::int64_t begi
     for (int r = 0; r < n; ++r) rows[r] = first + std::int64_t(label[r]) * job.in[1].rows.stride[0];
 }
 
-// Rows that lie anywhere, one after another into a buffer.
+// Rows that lie anywhere, one after another into a buffer; the next ones are on their way where these follow
+// each other.
 template <class S>
 FUSEDLOSS_SHARED void gather_rows(const class_array& a, std::int64_t width, int n, void* const* rows,
                                   S* buffer) {
     constexpr std::int64_t chunk = chunk_bytes / sizeof(S);
+    const std::int64_t size = item_size(a.rows.type);
+    const char* const first = static_cast<const char*>(rows[0]);
+    bool together = a.step == size;
+    for (int r = 1; r < n; ++r) together = together && rows[r] == first + r * width * size;
+    if (together) {
+        const std::int64_t bytes = n * width * size;
+        prefetch(first + bytes, bytes < chunk_bytes ? bytes : 0);
+        return convert_in(a.rows.type, buffer, first, n * width);
+    }
     for (int r = 0; r < n; ++r, buffer += width)
         for (std::int64_t i = 0; i < width; i += chunk)
             gather_run(a.rows.type, buffer + i, static_cast<const char*>(rows[r]) + i * a.step, a.step,
@@ -352,8 +366,12 @@ FUSEDLOSS_SHARED void scatter_rows(const row_frame& job, const class_array& a, s
     for_each_run(job.dims, job.shape, a.rows, begin, n,
                  [&](char* p, std::int64_t stride, int offset, int run) {
                      const S* from = buffer + offset * width;
-                     if (job.stream && a.step == size && stride == width * size)
-                         return stream_out(a.rows.type, p, from, run * width);
+                     if (a.step == size && stride == width * size) {
+                         // Halves of a panel are few lines, of which the first and the last are shared with
+                         // other panels: to stream them costs more than it saves.
+                         if (job.stream && size > 2) return stream_out(a.rows.type, p, from, run * width);
+                         return convert_out(a.rows.type, p, from, run * width);
+                     }
                      for (int r = 0; r < run; ++r, p += stride, from += width)
                          for (std::int64_t i = 0; i < width; i += chunk)
                              scatter_run(a.rows.type, from + i, p + i * a.step, a.step,
@@ -511,7 +529,7 @@ inline sum process_pairs(const pairs_job& job, const pairs_traits& traits, const
                          std::int64_t begin, std::int64_t end, void* workspace) {
     char* const own = static_cast<char*>(workspace);
     if (are_short(job)) return process_pairs_in<double, in_short_columns>(job, traits, loss, begin, end, own);
-    if (loop_of(job.options.measure) != over_powers && all_plain_floats(job, traits.vectors))
+    if (loop_of(job.options.measure) != over_powers && all_fit_floats(job, traits.vectors))
         return process_pairs_in<float, in_rows_of_floats>(job, traits, loss, begin, end, own);
     return process_pairs_in<double, in_rows_of_doubles>(job, traits, loss, begin, end, own);
 }
