@@ -429,23 +429,32 @@ template <class Row>
 FUSEDLOSS_INLINE void eval(const smooth_ap& p, Row& row) {
     using T = typename Row::number;
     const partners<Row> set(row);
-    const T zero(0.0), one(1.0), many = set.count_same();
+    const T zero(0.0), one(1.0), least(1e-300), many = set.count_same();
     const T share = select(many == zero, zero, one / many);
     T total(0.0);
+    // Scratch 0: the gradient. Scratch 1: by how much a column is ahead of the positive, q = sigmoid(x);
+    // where x > 0 it is q - 1, of which no digit is lost either.
     row.for_each([&](auto j) { row.put(0, j, zero); });
+    const auto ahead = [&](auto j) {
+        const T kept = row.get(1, j);
+        return select(kept < zero, one + kept, kept);
+    };
     for_each_positive(row, [&](T index, auto is_positive, T score) {
-        const auto ahead = [&](auto j) { return logistic(p.sharpness * (row.in(0, j) - score)); };
         const auto same = [&](auto j) { return set.same(j) & !(row.index(j) == index); };
-        const T near = one + row.sum([&](auto j) { return select(same(j), ahead(j).sigmoid, zero); });
-        const T far = row.sum([&](auto j) { return select(set.other(j), ahead(j).sigmoid, zero); });
+        row.for_each([&](auto j) {
+            const T x = p.sharpness * (row.in(0, j) - score);
+            const auto curve = logistic(x);
+            row.put(1, j, select(x > zero, -max(curve.sigmoid_neg, least), curve.sigmoid));
+        });
+        const T near = one + row.sum([&](auto j) { return select(same(j), ahead(j), zero); });
+        const T far = row.sum([&](auto j) { return select(set.other(j), ahead(j), zero); });
         const T rank = near + far;
         total = total + select(is_positive, share * (far / rank), zero);
         if (!row.wants_grad(0)) return;
         const T factor = select(is_positive, share * p.sharpness / (rank * rank), zero);
         const T pulled = row.sum([&](auto j) {
-            const auto at = ahead(j);
             const T side = select(set.other(j), near, select(same(j), -far, zero));
-            const T slope = factor * side * (at.sigmoid * at.sigmoid_neg);
+            const T slope = factor * side * (abs(row.get(1, j)) * (one - abs(row.get(1, j))));
             row.put(0, j, row.get(0, j) + slope);
             return slope;
         });
