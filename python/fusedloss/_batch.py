@@ -13,7 +13,6 @@ import numpy as np
 from . import _core
 from ._composition import Asked, Given, Gradients, Plan, Shape, Source
 from ._loss import _FLOAT64_VALUES, _GRAD, _VALUE, Array, Loss
-from .activation import l2_normalize
 
 
 def matrix(array: Given) -> Given:
@@ -226,66 +225,6 @@ class Ordered(OfABatch):
         if wanted:
             self.scores.pull(asked.factor * grad.reshape(scores.shape), asked, into)
         return value, into
-
-
-def class_labels(target: Given, count: int) -> Array:
-    """One class for each of so many vectors, numbered from 0."""
-    labels = target.array
-    if labels.shape != (count,):
-        raise ValueError(f"{target.name} has shape {labels.shape}, expected one number per vector: ({count},)")
-    numbered: Array = np.unique(labels.astype(np.float64), return_inverse=True)[1]
-    return numbered.reshape(count)
-
-
-def class_pairs(labels: Array) -> Iterator[tuple[Array, Array]]:
-    """All pairs of the same class, in blocks in which an index stands once on either side."""
-    order = np.argsort(labels, kind="stable")
-    ordered = labels[order]
-    for step in range(1, len(labels)):
-        same = ordered[step:] == ordered[:-step]
-        if not same.any():
-            return
-        yield order[:-step][same], order[step:][same]
-
-
-@dataclass(frozen=True)
-class AngularPairs(OfABatch):
-    """Pairs of a class against the vectors of all others; `rows` has the loss of sums of two vectors."""
-
-    rows: Loss[Any]
-    array: Given
-    target: Given
-    square: float  # of the tangent
-    normalize_negatives: bool
-
-    def run(self, asked: Asked) -> tuple[float, Gradients]:
-        x = matrix(self.array).array.astype(np.float64, copy=False)
-        labels = class_labels(self.target, len(x))
-        unit = np.asarray(l2_normalize(x))
-        others = unit if self.normalize_negatives else x
-        wanted = bool(self.array.names & asked.wrt)
-        of_unit, of_others = np.zeros_like(unit), np.zeros_like(unit)
-        totals, pairs, pull_of = list[float](), 0, 2.0 * (1.0 + self.square)
-        for a, p in class_pairs(labels):
-            pairs += len(a)
-            pulls = pull_of * np.einsum("nd,nd->n", unit[a], unit[p])
-            arguments = unit[a] + unit[p], others, pulls, labels[a]
-            options = {**asked.options("sum", None), "column_target": labels, "scale": 4.0 * self.square}
-            if not wanted:
-                totals.append(float(self.rows(*arguments, **options)))
-                continue
-            value, (of_sums, of_columns, of_pulls) = self.rows.value_and_grad(*arguments, **options)
-            totals.append(float(value))
-            of_others += of_columns
-            of_unit[a] += of_sums + (pull_of * of_pulls)[:, None] * unit[p]
-            of_unit[p] += of_sums + (pull_of * of_pulls)[:, None] * unit[a]
-        into: Gradients = {}
-        if wanted and self.normalize_negatives:
-            of_unit, of_others = of_unit + of_others, np.zeros_like(unit)
-        if wanted:
-            grad = l2_normalize.backward(of_unit, x) + of_others
-            self.array.pull(asked.factor / max(pairs, 1) * grad, asked, into)
-        return math.fsum(totals) / max(pairs, 1), into
 
 
 @dataclass(frozen=True)

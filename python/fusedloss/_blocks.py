@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import _core
-from ._batch import OfABatch, class_labels, matrix
+from ._batch import OfABatch, matrix
 from ._composition import Asked, Given, Gradients
 from ._loss import Array, Loss
 from .activation import l2_normalize
@@ -195,6 +195,62 @@ class LateInteraction(OfABatch):
                 f"{self.document.name} has shape {self.document.shape}, expected one document for each of the "
                 f"{self.query.shape[0]} of {self.query.name}"
             )
+
+
+def class_labels(target: Given, count: int) -> Array:
+    """One class for each of so many vectors, numbered from 0."""
+    labels = target.array
+    if labels.shape != (count,):
+        raise ValueError(f"{target.name} has shape {labels.shape}, expected one number per vector: ({count},)")
+    numbered: Array = np.unique(labels.astype(np.float64), return_inverse=True)[1]
+    return numbered.reshape(count)
+
+
+def class_pairs(labels: Array) -> Iterator[tuple[Array, Array]]:
+    """All pairs of the same class, in blocks in which an index stands once on either side."""
+    order = np.argsort(labels, kind="stable")
+    ordered = labels[order]
+    for step in range(1, len(labels)):
+        same = ordered[step:] == ordered[:-step]
+        if not same.any():
+            return
+        yield order[:-step][same], order[step:][same]
+
+
+@dataclass(frozen=True)
+class AngularPairs(OfABatch):
+    """Pairs of a class against the vectors of all others; `rows` has the loss of sums of two vectors."""
+
+    rows: Loss[Any]
+    array: Given
+    target: Given
+    square: float  # of the tangent
+    normalize_negatives: bool
+
+    def run(self, asked: Asked) -> tuple[float, Gradients]:
+        own = Directions(self.array)
+        unit, labels, wanted = own.unit, class_labels(self.target, len(own)), own.wanted(asked)
+        others = unit if self.normalize_negatives else own.vectors
+        of_others = own.grad if self.normalize_negatives else np.zeros_like(unit)
+        totals, pairs, pull_of = list[float](), 0, 2.0 * (1.0 + self.square)
+        options = {**asked.options("sum", None), "column_target": labels, "scale": 4.0 * self.square}
+        for a, p in class_pairs(labels):
+            pairs += len(a)
+            pulls = pull_of * np.einsum("nd,nd->n", unit[a], unit[p])
+            arguments = unit[a] + unit[p], others, pulls, labels[a]
+            if not wanted:
+                totals.append(float(self.rows(*arguments, **options)))
+                continue
+            value, (of_sums, of_columns, of_pulls) = self.rows.value_and_grad(*arguments, **options)
+            totals.append(float(value))
+            of_others += of_columns
+            own.grad[a] += of_sums + (pull_of * of_pulls)[:, None] * unit[p]
+            own.grad[p] += of_sums + (pull_of * of_pulls)[:, None] * unit[a]
+        into: Gradients = {}
+        own.pull(1.0 / max(pairs, 1), asked, into)
+        if wanted and not self.normalize_negatives:
+            self.array.pull(asked.factor / max(pairs, 1) * of_others, asked, into)
+        return math.fsum(totals) / max(pairs, 1), into
 
 
 @dataclass(frozen=True)

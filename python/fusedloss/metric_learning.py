@@ -7,8 +7,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ._batch import AngularPairs
-from ._blocks import Histograms
+from ._blocks import AngularPairs, Histograms
 from ._composition import composed, composition_of_a_batch, given
 from ._core_kernels import SimilarityKernel
 from ._loss import _SIMILARITY, Loss, Result, similarity
