@@ -22,12 +22,13 @@ struct overlap_options {
           activation(py::cast<int>(t[8])),
           form(py::cast<int>(t[9])),
           absent_is_zero(py::cast<bool>(t[10])),
-          gamma(py::cast<double>(t[11])) {}
+          focal{{py::cast<double>(t[11]), py::cast<double>(t[12])},
+                {py::cast<double>(t[13]), py::cast<double>(t[14])}} {}
     py::object target, class_weight, position_weight, label_weight, axis, ignore_index;
     bool pooled, background;
     int activation, form;
     bool absent_is_zero;
-    double gamma;
+    fusedloss::focal_by_target focal;
 };
 
 struct overlap_request : request<overlap_job> {
@@ -210,7 +211,7 @@ py::tuple run(int loss, py::str name, py::tuple inputs, py::tuple params, py::tu
     r.job.extra = r.info.traits.extra;
     r.job.pixel = r.info.traits.pixel;
     r.job.absent_is_zero = o.absent_is_zero;
-    r.job.gamma = o.gamma;
+    r.job.focal = o.focal;
     r.job.hinge = r.info.traits.sorted && !r.info.traits.grouped;
     r.read_target(o.target);
     r.read_weights(o);

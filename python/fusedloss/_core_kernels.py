@@ -209,6 +209,8 @@ class OverlapKernel(Kernel):
 
     `label` is the last argument of the loss: class indices, or a mask in the shape of the scores. `weight` has one
     entry per class, `position_weight` multiplies the terms of every sum, and `cost` is a matrix by label and class.
+    `gamma` and `factor` are the exponent and the factor of the loss by position where the target is 0, and where it
+    is 1.
     """
 
     __slots__ = ("grouped",)
@@ -234,7 +236,8 @@ class OverlapKernel(Kernel):
         batch: bool = False,
         include_background: bool = True,
         absent: str = "keep",
-        gamma: float = 0.0,
+        gamma: float | tuple[float, float] = 0.0,
+        factor: tuple[float, float] = (1.0, 1.0),
         **params: float,
     ) -> Result:
         if axis is not None:
@@ -245,7 +248,8 @@ class OverlapKernel(Kernel):
             _ACTIVATIONS[choice("activation", activation, _ACTIVATIONS)],
             _FORMS[choice("form", form, _FORMS)],
             choice("absent", absent, _ABSENT) == "zero",
-            gamma,
+            *(gamma if isinstance(gamma, tuple) else (gamma, gamma)),
+            *factor,
         )
         arrays = (label, weight, position_weight, cost)
         return self._call(inputs, params, (*arrays, axis, ignore_index, bool(batch), bool(include_background), *codes))

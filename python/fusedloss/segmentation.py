@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike
 
 from ._core_kernels import overlap_kernels
 from ._loss import Result, overlap
-from ._validation import choice, non_negative, positive
+from ._validation import choice, in_range, non_negative, positive
 
 __all__ = [
+    "asymmetric_unified_focal_loss",
     "boundary_loss",
     "dice_ce_loss",
     "dice_focal_loss",
@@ -553,6 +554,73 @@ def dice_focal_loss(
         beta=0.5,
         **_smoothed(smooth_nr, smooth_dr, 0.5),
         **_combined(activation, lambda_dice, non_negative("lambda_focal", lambda_focal)),
+    )
+
+
+@overlap(
+    aliases=(
+        "unified focal loss",
+        "AsymmetricUnifiedFocalLoss",
+    )
+)
+def asymmetric_unified_focal_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    delta: float = 0.7,
+    gamma: float = 0.5,
+    lambda_focal: float = 0.5,
+    smooth_nr: float = 1e-5,
+    smooth_dr: float = 1e-5,
+    weight: ArrayLike | None = None,
+    ignore_index: int | None = -100,
+    include_background: bool = True,
+    absent: str = "keep",
+    batch: bool = False,
+    axis: int | None = None,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Asymmetric unified focal loss: focal for the background, Tversky to a power for the foreground of rare masks.
+
+    Formula: ``lambda_focal * mean(focal) / 2 + (1 - lambda_focal) * ((1 - TI_0) + (1 - TI_1)**(1 - gamma)) / 2``, the
+        mean of it over the classes, with ``p = sigmoid(input)``, ``focal = -delta * t * log(p)
+        - (1 - delta) * (1 - t) * p**gamma * log(1 - p)`` and the scores ``TI_1 = (I + smooth_nr) /
+        (I + (1 - delta) * FP + delta * FN + smooth_dr)`` of `tversky_loss` for the mask and ``TI_0`` for what is
+        outside of it.
+    Gradient: that of the formula in ``p``, then through the sigmoid; 0 for the power where its base is 0.
+    Domain: any real scores; targets in [0, 1]; delta and lambda_focal in [0, 1], gamma in [0, 1).
+    Source: Yeung et al. (2022), Unified focal loss: generalising Dice and cross entropy-based losses to handle class
+        imbalanced medical image segmentation.
+
+    Parameters
+    ----------
+    input : array_like
+        Scores ``[N, C, d1, ...]``, or with the classes along `axis`; each class is a mask by itself.
+    target : array_like
+        Masks in the shape of `input`, or class indices of an integer dtype in its shape without the class axis (0 or 1
+        if there is one class).
+    delta : float, default 0.7
+        How much what is missed counts; what is found where it is not counts for the rest.
+    gamma : float, default 0.5
+        How much background that is predicted well is discounted, and the foreground's score is enhanced.
+    lambda_focal : float, default 0.5
+        The share of the loss by position; the overlap has the rest.
+    {common}
+    """
+    delta = in_range("delta", delta, 0.0, 1.0)
+    gamma = in_range("gamma", gamma, 0.0, 1.0, inclusive="low")
+    return overlap_kernels.unified_focal(
+        input,
+        label=target,
+        **_shared("sigmoid", weight, ignore_index, include_background, absent, batch, axis),
+        alpha=1.0 - delta,
+        beta=delta,
+        **_smoothed(smooth_nr, smooth_dr),
+        gamma=(gamma, 0.0),
+        factor=(1.0 - delta, delta),
+        pixel_weight=in_range("lambda_focal", lambda_focal, 0.0, 1.0),
+        exponent=1.0 - gamma,
     )
 
 

@@ -171,6 +171,20 @@ def dice_focal_loss(
     return combined(input, target, activation, gamma, lambda_dice, lambda_focal, smooth_nr, smooth_dr, shared)
 
 
+def asymmetric_unified_focal_loss(
+    input, target, *, delta=0.7, gamma=0.5, lambda_focal=0.5, smooth_nr=1e-5, smooth_dr=1e-5, **shared
+):
+    s = Setting(input, target, activation="sigmoid", **shared)
+    p, t = s.p, s.t
+    focal = -delta * t * np.log(p) - (1 - delta) * (1 - t) * p**gamma * np.log(1 - p)
+    by_position = s.sum(focal * s.kept)[..., s.first :] / s.count[..., s.first :]
+    front = 1 - s.score(1 - delta, delta, smooth_nr, smooth_dr)
+    right = s.neither + smooth_nr
+    back = 1 - right / (s.neither + delta * s.surplus + (1 - delta) * s.missing + smooth_dr)
+    overlap = back + front ** (1 - gamma)
+    return (s.factor * (lambda_focal * by_position + (1 - lambda_focal) * overlap) / 2).mean(-1)
+
+
 def boundary_loss(input, distance, **shared):
     s = Setting(input, distance, ignore_index=None, **shared)
     return s.factor * s.both / s.count[..., s.first :]

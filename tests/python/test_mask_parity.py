@@ -119,6 +119,13 @@ class TestMonai:
         theirs, target = monai.MCCLoss(sigmoid=True, smooth_nr=0, smooth_dr=0), torch.tensor(labels[:, None]).double()
         compare(lambda s: theirs(s, target), fl.mcc_loss.bind(activation="sigmoid", smooth=0.0), z, labels)
 
+    def test_unified_focal(self, monai):
+        """Theirs takes probabilities, and limits them."""
+        z, labels = arrays(1)
+        theirs, target = monai.AsymmetricUnifiedFocalLoss(), torch.tensor(labels[:, None]).double()
+        loss = fl.asymmetric_unified_focal_loss.bind(smooth_nr=1e-7, smooth_dr=1e-7)
+        compare(lambda s: theirs(torch.sigmoid(s), target), loss, z, labels, 1e-7)
+
     def test_hausdorff(self, monai):
         z, labels = arrays()
         theirs = monai.HausdorffDTLoss(softmax=True, include_background=True)

@@ -98,6 +98,6 @@ using pairs_losses = type_list<
 using overlap_losses = type_list<
     // segmentation.hpp
     tversky, tversky_mean, generalized_dice, matthews, boundary, mean_difference, wasserstein_dice,
-    tversky_and_pixels, lovasz_hinge, lovasz_softmax>;
+    tversky_and_pixels, unified_focal, lovasz_hinge, lovasz_softmax>;
 
 }  // namespace fusedloss

@@ -29,6 +29,12 @@ struct overlap_traits {
     bool sorted = false;  // no function of sums: of errors by position in order of their size
 };
 
+// The focal loss by position: its exponents and what multiplies it where the target is 0, and where it is 1.
+// A softmax has only the exponent where it is 1.
+struct focal_by_target {
+    double gamma[2], factor[2];
+};
+
 // A group is what is summed over: the positions of one image, or of all. Its rows follow each other.
 struct overlap_job {
     int inputs;  // 1: the scores
@@ -54,14 +60,14 @@ struct overlap_job {
     overlap_form form;
     overlap_extra extra;  // what the loss wants to know
     bool pixel;
-    double gamma;         // of the focal loss by position
-    bool hinge;           // errors are those of margins
-    bool absent_is_zero;  // classes without a target have value 0
-    bool single;          // float32 arithmetic is enough: no float64 among what decides the precision
-    bool total;           // the sum of the values is wanted
-    double grad_scale;    // multiplies the gradient
-    double total_scale;   // multiplies the values on their way into the total
-    const void* params;   // the loss struct
+    focal_by_target focal;  // the loss by position
+    bool hinge;             // errors are those of margins
+    bool absent_is_zero;    // classes without a target have value 0
+    bool single;            // float32 arithmetic is enough: no float64 among what decides the precision
+    bool total;             // the sum of the values is wanted
+    double grad_scale;      // multiplies the gradient
+    double total_scale;     // multiplies the values on their way into the total
+    const void* params;     // the loss struct
 };
 
 // The sums of groups side by side, and what a loss makes of them: number k of class j of slot s at

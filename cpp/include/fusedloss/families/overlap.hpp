@@ -184,16 +184,19 @@ FUSEDLOSS_INLINE pack<S> focal_slope(pack<S> p, pack<S> rest, pack<S> u, double 
 }
 // Each class by itself: the loss at p where the target is 1 and at q where it is 0, and its gradient in z.
 template <class S>
-FUSEDLOSS_SHARED void sigmoid_focal(const S* z, const S* t, double gamma, S* loss, S* gradient, int n) {
+FUSEDLOSS_SHARED void sigmoid_focal(const S* z, const S* t, const focal_by_target& by, S* loss, S* gradient,
+                                    int n) {
+    const double absent = by.gamma[0], present = by.gamma[1];
     for (int i = 0; i < n; i += pack<S>::lanes) {
         const auto l = logistic(load(z + i));
-        const pack<S> one = load(t + i), zero = 1.0 - one, p = l.sigmoid, q = l.sigmoid_neg;
+        const pack<S> target = load(t + i), one = by.factor[1] * target, zero = by.factor[0] * (1.0 - target);
+        const pack<S> p = l.sigmoid, q = l.sigmoid_neg;
         if (loss)
-            store(loss + i, weighted(focus(q, gamma) * l.softplus_neg, one) +
-                                weighted(focus(p, gamma) * l.softplus, zero));
+            store(loss + i, weighted(focus(q, present) * l.softplus_neg, one) +
+                                weighted(focus(p, absent) * l.softplus, zero));
         else
-            store(gradient + i, weighted(focal_slope(q, p, l.softplus, gamma) * p, zero) -
-                                    weighted(focal_slope(p, q, l.softplus_neg, gamma) * q, one));
+            store(gradient + i, weighted(focal_slope(q, p, l.softplus, absent) * p, zero) -
+                                    weighted(focal_slope(p, q, l.softplus_neg, present) * q, one));
     }
 }
 // A panel of softmaxes: u becomes the loss of each class times its target, or the gradient in the scores.
@@ -847,13 +850,13 @@ class overlap_worker {
         switch (job.activation) {
             case overlap_activation::none: given_probabilities(z, p, q, positions); break;
             case overlap_activation::sigmoid:
-                if (pixel) sigmoid_focal(z, t, job.gamma, backward ? nullptr : r, r, positions);
+                if (pixel) sigmoid_focal(z, t, job.focal, backward ? nullptr : r, r, positions);
                 sigmoids(z, p, q, positions);
                 break;
             case overlap_activation::softmax:
                 softmaxes(z, z_pitch, count, p, q, pixel ? r : static_cast<S*>(nullptr));
-                if (pixel && backward) softmax_focal_gradient(p, q, t, t_pitch, job.gamma, count, r);
-                if (pixel && !backward) softmax_focal_loss(q, t, t_pitch, job.gamma, count, r);
+                if (pixel && backward) softmax_focal_gradient(p, q, t, t_pitch, job.focal.gamma[1], count, r);
+                if (pixel && !backward) softmax_focal_loss(q, t, t_pitch, job.focal.gamma[1], count, r);
                 break;
         }
         if (n < positions) {

@@ -87,6 +87,17 @@ struct tversky_and_pixels {
     static constexpr overlap_traits traits{true, overlap_extra::none, true};
 };
 
+// The mean over the classes, each a mask by itself, of pixel_weight times the mean loss by position and the
+// rest of it times 1 - score of the background plus (1 - score)^exponent of the foreground, all of them
+// halved.
+struct unified_focal {
+    double alpha, beta, smooth_nr, smooth_dr, pixel_weight, exponent;
+    static constexpr char name[] = "unified_focal";
+    static constexpr char inputs[] = "input target";
+    static constexpr char params[] = "alpha beta smooth_nr smooth_dr pixel_weight exponent";
+    static constexpr overlap_traits traits{true, overlap_extra::neither, true};
+};
+
 // The Lovasz extension of the Jaccard loss: of margins for each class, or of probabilities for all classes of
 // a group, those without any target left out (`present`) or not. Their errors are sorted
 // (core/radix_sort.hpp).
@@ -181,6 +192,32 @@ FUSEDLOSS_INLINE void eval(const tversky_and_pixels& p, Group& group) {
     group.value(p.overlap_weight * mean_rest(p, group) + weighted(surprise, scale));
     spread_slope(p, group, T(p.overlap_weight));
     for (int j = 0; j < group.classes(); ++j) group.pixel_slope(j, scale);
+}
+
+template <class Group>
+FUSEDLOSS_INLINE void eval(const unified_focal& p, Group& group) {
+    using T = typename Group::number;
+    const T zero(0.0);
+    const double half = 0.5 / double(group.classes() - group.first());
+    T total(0.0);
+    for (int j = group.first(); j < group.classes(); ++j) {
+        const auto s = group.sums(j);
+        const auto foreground = score_of(p, s);
+        // What the foreground has too much, the background lacks.
+        const auto background = score_of(p, overlap_sums<T>{s.extra, s.missing, s.surplus, zero});
+        const T power = pow(foreground.rest, T(p.exponent));
+        const T slope = select(foreground.rest == zero, zero, p.exponent * power / foreground.rest);
+        const T count = group.count(j),
+                by_overlap = weighted(T((1.0 - p.pixel_weight) * half), group.weight(j));
+        const T by_pixel =
+            weighted(select(count == zero, zero, p.pixel_weight * half / count), group.weight(j));
+        total = total + weighted(background.rest + power, by_overlap) + weighted(group.pixel(j), by_pixel);
+        const auto own = slopes_of(p, foreground, weighted(slope, by_overlap));
+        const auto other = slopes_of(p, background, by_overlap);
+        group.slopes(j, {own.both, own.surplus + other.missing, own.missing + other.surplus, other.both});
+        group.pixel_slope(j, by_pixel);
+    }
+    group.value(total);
 }
 
 template <class Group>
