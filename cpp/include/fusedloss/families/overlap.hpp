@@ -1,8 +1,9 @@
 // The overlap family: losses that are functions of sums over the positions of a class
 // (losses/overlap_terms.hpp). One pass makes probabilities and targets of a few positions at a time and adds
-// them up; a formula turns the sums into a value and slopes; a second pass makes the probabilities once more
-// and the gradient of them. The classes of a softmax are kept side by side, in the panels of row_staging.hpp;
-// where every class has its own probability, one after the other is.
+// them up; a formula turns the sums into a value and slopes; a second pass makes the probabilities once more,
+// or finds them where the gradient will be, and the gradient of them. The classes of a softmax are kept side
+// by side, in the panels of row_staging.hpp; where every class has its own probability, one after the other
+// is.
 #pragma once
 
 #include "../core/overlap_job.hpp"
@@ -411,9 +412,8 @@ FUSEDLOSS_SHARED void softmax_gradient(const S* probabilities, std::ptrdiff_t p_
 // What the gradient takes from a position may be kept where the gradient will be: p q of a sigmoid, p of a
 // softmax. Else it is made again.
 
-// p q of a pack of sigmoids, and p and q.
 struct sigmoid_terms {
-    pack<float> p, q, slope;
+    pack<float> p, q, slope;  // slope: p q
 };
 template <int N>
 FUSEDLOSS_INLINE void sigmoids_of(const float* z, int step, sigmoid_terms (&r)[N]) {
