@@ -59,7 +59,8 @@ struct softmax_plan {
     bool capped;       // softcap
     bool transformed;  // scores are not used as they are
     bool gradient, target_gradient, hessian;
-    bool detailed;  // results that the plain gradient pass does not give
+    bool plain_hessian;  // multiples of p (1 - p), or sizes of p - y
+    bool detailed;       // results that the plain passes do not give
 };
 FUSEDLOSS_SHARED softmax_plan plan_of(const rows_job& job) {
     softmax_plan p;
@@ -70,7 +71,9 @@ FUSEDLOSS_SHARED softmax_plan plan_of(const rows_job& job) {
     p.gradient = job.grad[0].rows.data;
     p.target_gradient = job.grad[1].rows.data;
     p.hessian = job.hess.rows.data;
-    p.detailed = p.hessian || p.target_gradient || (p.gradient && (p.soft || p.capped));
+    p.plain_hessian = p.hessian && in_columns(job) && job.mode != hessian_mode::exact && !p.soft &&
+                      !p.capped && job.softmax.z_loss == 0.0;
+    p.detailed = (p.hessian && !p.plain_hessian) || p.target_gradient || (p.gradient && (p.soft || p.capped));
     return p;
 }
 
@@ -80,7 +83,20 @@ struct row_coefficients {
     alignas(64) double log_total[panel_rows], inverse[panel_rows], value[panel_rows], log_sum_exp[panel_rows];
     double rest_at_max[panel_rows], slope[panel_rows], curvature[panel_rows], z_slope[panel_rows];
     double scale[panel_rows], hessian_scale[panel_rows], target_scale[panel_rows], margin[panel_rows];
+    // of p (1 - p) in the Hessian; and for that alone, as spread_columns and scaled_columns take them
+    double spread[panel_rows], spread_factor[panel_rows], share[panel_rows], size_at_label[panel_rows];
 };
+
+// What p (1 - p) is multiplied by.
+FUSEDLOSS_INLINE pack<double> spread_of(hessian_mode mode, std::int64_t classes, pack<double> decrease) {
+    const double many = double(classes);
+    switch (mode) {
+        case hessian_mode::upper: return 2.0;
+        case hessian_mode::lightgbm: return many / (many > 1.0 ? many - 1.0 : 1.0);
+        case hessian_mode::abs_residual: return 1.0;  // of p alone
+        default: return decrease;
+    }
+}
 
 // The cheaper arithmetic of finite numbers (special.hpp) for either type.
 FUSEDLOSS_INLINE pack<double> finite_sum(pack<double> a, pack<double> b) { return a + b; }
@@ -174,13 +190,21 @@ FUSEDLOSS_SHARED void after_phi(const rows_job& job, const softmax_plan& plan, c
             keep(s.at_label, io::rounded(at_label * scale));
             store(k.scale + r, io::rounded(scale));
         }
-        if (!plan.detailed) continue;
+        if (!plan.detailed && !plan.plain_hessian) continue;
         const pack<double> plain = weight * job.grad_scale;
         store(k.slope + r, io::rounded(slope));
         store(k.curvature + r, curvature);
         store(k.z_slope + r, io::rounded(z_slope));
         store(k.target_scale + r, plain * (1.0 - o.label_smoothing));
-        store(k.hessian_scale + r, exact ? plain * (o.scale * o.scale) : plain * label_weight);
+        const pack<double> hessian_scale = exact ? plain * (o.scale * o.scale) : plain * label_weight;
+        store(k.hessian_scale + r, hessian_scale);
+        const pack<double> spread = spread_of(job.mode, job.classes, io::rounded(share - slope));
+        store(k.spread + r, spread);
+        if (!plan.plain_hessian) continue;
+        const pack<double> own_share = load(k.inverse + r) * unlift;
+        store(k.share + r, own_share);
+        keep(k.spread_factor, spread * hessian_scale * own_share);
+        keep(k.size_at_label, load(k.phi.rest[0] + r) * hessian_scale);
     }
 }
 
@@ -266,7 +290,6 @@ template <class C, bool Columns>
 FUSEDLOSS_SHARED void detailed_pass(const rows_job& job, const softmax_plan& plan, const row_facts& facts,
                                     const softmax_panel& s, const row_coefficients& k, const stretch<C>& e) {
     const pack<double> zero(0.0), one(1.0), t_scale = e.t_scale;
-    const double many = double(job.classes);
     for_elements<Columns>(
         e.first, e.classes, e.rows, e.row, [&](std::int64_t at, pack<double> index, auto of_row) {
             const auto first = index == of_row(s.argmax);
@@ -307,10 +330,9 @@ FUSEDLOSS_SHARED void detailed_pass(const rows_job& job, const softmax_plan& pla
                             2.0 * job.softmax.z_loss * p * p;
                         h = h * bend * bend + g * bend_2 / job.softmax.scale;
                         break;
-                    case hessian_mode::gauss_newton: h = (share - slope) * spread * bend * bend; break;
-                    case hessian_mode::upper: h = 2.0 * spread; break;
-                    case hessian_mode::lightgbm: h = many / (many > 1.0 ? many - 1.0 : 1.0) * spread; break;
-                    default: h = abs(plan.dense ? p - soft : residual);
+                    case hessian_mode::gauss_newton: h = of_row(k.spread) * spread * bend * bend; break;
+                    case hessian_mode::abs_residual: h = abs(plan.dense ? p - soft : residual); break;
+                    default: h = of_row(k.spread) * spread;
                 }
                 store(e.hess + at, select(excluded, zero, h * of_row(k.hessian_scale)));
             }
@@ -424,7 +446,6 @@ class softmax_driver {
             !plan.transformed && job.in[0].rows.type == dtype_of<C> && runs_along(job, job.in[0], size);
         const int out_size = item_size(job.grad[0].rows.type);
         const bool along_out = plan.gradient && runs_along(job, job.grad[0], out_size);
-        const bool plain_out = along_out && !plan.detailed && job.grad[0].rows.type == dtype_of<C>;
         // Panels that are read ahead together: as many as leave room in the caches for twice their scores.
         const int few = 131072 / (classes * panel_rows * size), panels = few < 1 ? 1 : few > 16 ? 16 : few;
         reader_ahead ahead{};
@@ -432,7 +453,6 @@ class softmax_driver {
         for (std::int64_t at = begin; at < end; at += n) {
             n = rows_in_run(job, at, end, panel_rows);
             char* const grad = along_out ? row_address(job, job.grad[0], at) : nullptr;
-            C* const out = plain_out ? reinterpret_cast<C*>(grad) : nullptr;
             const int to_boundary = int((64 - reinterpret_cast<std::uintptr_t>(grad) % 64) % 64) / out_size;
             if (job.stream && to_boundary > 0 && to_boundary < n) n = to_boundary;
             const bool whole = n % int(row_unit) == 0;
@@ -460,7 +480,8 @@ class softmax_driver {
             }
             forward_columns<C>(scores, pitch, own.z, reinterpret_cast<const C*>(own.z_low), t, classes, n, s,
                                facts.label, ahead);
-            if (plan.soft || plan.hessian || job.argmax.data) find_columns(e.z, classes, n, s);
+            if (plan.soft || (plan.hessian && !plan.plain_hessian) || job.argmax.data)
+                find_columns(e.z, classes, n, s);
             if (plan.soft) {
                 if (plan.dense) gather_columns(job, job.in[1], at, n, own.soft);
                 soften_targets<true>(job, plan.dense, 0, classes, n, 0, own.soft);
@@ -475,21 +496,41 @@ class softmax_driver {
                 emit(job.grad[0], e.grad);
                 emit(job.grad[1], e.target_grad);
                 emit(job.hess, e.hess);
-            } else if (plan.gradient) {
-                const std::ptrdiff_t out_pitch = std::ptrdiff_t(job.grad[0].step / size);
-                const auto write = [&](const auto& made) {
-                    if (out && whole && job.stream && to_boundary == 0 && job.grad[0].step % 64 == 0)
-                        made.template write<true>(out, out_pitch);
-                    else if (out && whole && !job.stream && aligned_for(out, size))
-                        made.template write<false>(out, out_pitch);
-                    else
-                        scatter_panel<C>(job, job.grad[0], at, n, made);
-                };
-                if (job.softmax.log_probabilities)
-                    write(log_probability_columns<C>{{t, classes, n, s}, own.z, k.phi.log_total[0]});
-                else
-                    write(gradient_columns<C>{{t, classes, n, s}, facts.label});
+                continue;
             }
+            const auto write = [&](const class_array& a, const auto& made) {
+                char* const to = row_address(job, a, at);
+                const bool plain = whole && a.rows.type == dtype_of<C> && runs_along(job, a, size);
+                C* const out = reinterpret_cast<C*>(to);
+                const std::ptrdiff_t out_pitch = std::ptrdiff_t(a.step / size);
+                if (plain && job.stream && aligned_for(to, 64) && a.step % 64 == 0)
+                    made.template write<true>(out, out_pitch);
+                else if (plain && !job.stream && aligned_for(to, size))
+                    made.template write<false>(out, out_pitch);
+                else
+                    scatter_panel<C>(job, a, at, n, made);
+            };
+            if (plan.plain_hessian) {
+                C* const staging = reinterpret_cast<C*>(own.hess);
+                if (job.mode == hessian_mode::abs_residual)
+                    write(job.hess, scaled_columns<C>{{staging, classes, n, s},
+                                                      t,
+                                                      k.spread_factor,
+                                                      nullptr,
+                                                      k.size_at_label,
+                                                      facts.label});
+                else
+                    write(job.hess,
+                          spread_columns<C>{
+                              {staging, classes, n, s}, t, k.spread_factor, k.share, k.rest_at_max});
+            }
+            if (!plan.gradient) continue;
+            if (job.softmax.log_probabilities)
+                write(job.grad[0], log_probability_columns<C>{{t, classes, n, s}, own.z, k.phi.log_total[0]});
+            else
+                write(job.grad[0],
+                      scaled_columns<C>{
+                          {t, classes, n, s}, t, s.factor, s.factor_low, s.at_label, facts.label});
         }
         if (job.stream) stream_fence();
         return sink.finish();
@@ -564,11 +605,11 @@ class softmax_driver {
     // From the sums of rows to their values and the factors of their gradients.
     FUSEDLOSS_SHARED void settle(std::int64_t at, int n) {
         if (job.single) {
-            before_phi<pack<double>>(s, n, plan.detailed, k);
+            before_phi<pack<double>>(s, n, plan.detailed || plan.plain_hessian, k);
             if (!plan.dense) phi(job.params, k.phi, n);
             after_phi<pack<double>>(job, plan, facts, n, s, k, 1.0 / lift_power<C>);
         } else {
-            before_phi<extended>(s, n, plan.detailed, k);
+            before_phi<extended>(s, n, plan.detailed || plan.plain_hessian, k);
             if (!plan.dense) phi(job.params, k.phi, n);
             after_phi<extended>(job, plan, facts, n, s, k, 1.0 / lift_power<C>);
         }

@@ -350,15 +350,17 @@ template <class C>
 struct two_parts {
     pack<C> high, low;
     FUSEDLOSS_INLINE two_parts(pack<C> h, pack<C> l) : high(h), low(l) {}
-    FUSEDLOSS_INLINE two_parts(const softmax_panel& s, int r) : high(load_rows<C>(s.factor + r)) {
+    // Factors of rows. In floats what rounding them leaves is the low part; doubles may bring one along.
+    FUSEDLOSS_INLINE two_parts(const double* f, const double* f_low, int r)
+        : high(load_rows<C>(f + r)), low(0.0) {
         if constexpr (sizeof(C) == 8) {
-            low = load(s.factor_low + r);
+            if (f_low) low = load(f_low + r);
         } else {
             alignas(64) double rest[pack<C>::lanes];
             const widened<C> rounded(high);
             for (int i = 0; i < wide_parts<C>; ++i) {
                 const int at = i * pack<double>::lanes;
-                store(rest + at, load(s.factor + r + at) - rounded.part[i]);
+                store(rest + at, load(f + r + at) - rounded.part[i]);
             }
             low = load_rows<C>(rest);
         }
@@ -372,7 +374,7 @@ struct two_parts {
 // from r on.
 template <class C, class Made>
 struct made_columns {
-    C* t;
+    C* staging;
     int classes, rows;
     const softmax_panel& s;
 
@@ -387,27 +389,45 @@ struct made_columns {
             }
         }
     }
-    // In place of t.
+    // Where it may take the place of what it is made from.
     const C* whole() const {
-        write<false>(t, panel_rows);
-        return t;
+        write<false>(staging, panel_rows);
+        return staging;
     }
 };
 
-// The gradient: factor t, at the label its own.
+// factor t, at the label its own: the gradient, or the size of p - y.
 template <class C>
-struct gradient_columns : made_columns<C, gradient_columns<C>> {
-    const double* labels;
+struct scaled_columns : made_columns<C, scaled_columns<C>> {
+    const C* t;
+    const double *factor, *factor_low, *at_label, *labels;
 
     FUSEDLOSS_INLINE auto operator()(int r) const {
-        const softmax_panel& s = this->s;
-        const two_parts<C> factor(s, r);
-        const pack<C> at_label = load_rows<C>(s.at_label + r), zero(0.0), shift = format<C>::round_shift;
+        const two_parts<C> f(factor, factor_low, r);
+        const pack<C> own = load_rows<C>(at_label + r), zero(0.0), shift = format<C>::round_shift;
         const auto label = as_bits(load_rows<C>(labels + r) + shift) - as_bits(shift);
-        const auto included = factor.high != zero;
-        return [=, from = this->t + r](int j) {
-            const pack<C> e = select(included, factor * load(from + j * panel_rows), zero);
-            return select(label == bits<C>(j), at_label, e);
+        const auto included = f.high != zero;
+        return [=, from = t + r](int j) {
+            const pack<C> e = select(included, f * load(from + j * panel_rows), zero);
+            return select(label == bits<C>(j), own, e);
+        };
+    }
+};
+
+// factor t (1 - p), with p = share t: the Hessian. More than a half is only the largest p, of which the rest
+// is known.
+template <class C>
+struct spread_columns : made_columns<C, spread_columns<C>> {
+    const C* t;
+    const double *factor, *share, *rest_at_max;
+
+    FUSEDLOSS_INLINE auto operator()(int r) const {
+        const two_parts<C> f(factor, nullptr, r), own_share(share, nullptr, r);
+        const pack<C> at_max = load_rows<C>(rest_at_max + r), zero(0.0), one(1.0), half(0.5);
+        const auto included = f.high != zero;
+        return [=, from = t + r](int j) {
+            const pack<C> e = load(from + j * panel_rows), p = own_share * e;
+            return select(included, (f * e) * select(p > half, at_max, one - p), zero);
         };
     }
 };
