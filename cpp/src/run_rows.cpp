@@ -19,6 +19,12 @@ sum run_rows(int loss, rows_job& job, int threads) {
     const bool transformed = o.scale != 1.0 || o.softcap != 0.0 || job.class_offset || job.class_margin;
     const bool in_floats = job.in_floats && !info.traits.wide && !transformed;
 
+    // Where nothing but derivatives is wanted, only differences of scores count.
+    const bool derivatives = !job.total && !job.value.data && !job.log_sum_exp.data && o.z_loss == 0.0;
+    job.narrowed = info.softmax && job.single && derivatives && job.inputs == 1 && !info.traits.wide &&
+                   !transformed && o.label_smoothing == 0.0 && job.in[0].rows.type == dtype::float64 &&
+                   job.classes <= most_columns;
+
     prepare(job);
     job.weighs_labels = info.traits.extra_labels == 0;  // else they are no classes of the scores
     job.stream = worth_streaming(job);
@@ -30,7 +36,7 @@ sum run_rows(int loss, rows_job& job, int threads) {
         if (!info.softmax)
             return general.process(seen, general.losses[loss - first_general], begin, end, own);
         const softmax_entry& kernels = softmax.losses[loss];
-        return (in_floats ? softmax.process_float : softmax.process_double)(
+        return (in_floats || job.narrowed ? softmax.process_float : softmax.process_double)(
             seen, job.single ? kernels.in_double : kernels.in_extended, begin, end, own);
     };
     return sum_row_blocks(job, p, threads, layout, memory.data(), process);

@@ -217,6 +217,26 @@ class TestOut:
                     assert returned is given
                     assert_same_bits(given, fresh)
 
+    @pytest.mark.parametrize("order", ["C", "F"])
+    @pytest.mark.parametrize("classes", [1, 2, 10, 65, 300])
+    @pytest.mark.parametrize("hessian", ["exact", "gauss_newton", "upper", "lightgbm", "abs_residual"])
+    def test_of_boosting_may_be_float32(self, hessian, classes, order):
+        """With the digits of float32, although scores may differ in digits that it does not have."""
+        rng = np.random.default_rng(classes)
+        scores = np.array(rng.normal(size=(150, classes)) * 10 ** rng.uniform(-3, 2, (150, 1)), order=order)
+        scores[50:100] += 1e6
+        scores[::10, 0] = scores[::10, -1]
+        scores[7, 0], scores[8, -1], scores[9] = np.inf, -np.inf, 1e300
+        target, weight = rng.integers(0, classes, 150), rng.random(150)
+        weight[::20] = 0.0
+        for loss in (fl.cross_entropy, fl.softmax_focal_loss):
+            options = {"hessian": hessian, "sample_weight": weight, "axis": 1}
+            out = tuple(np.full(scores.shape, 777, np.float32, order=order) for _ in range(2))
+            loss.grad_and_hess(scores, target, out=out, **options)
+            for rounded, exact in zip(out, loss.grad_and_hess(scores, target, **options), strict=True):
+                terms = np.abs(exact).max(1, keepdims=True) if hessian == "exact" else 0.0
+                np.testing.assert_array_less(np.abs(rounded - exact), 5e-7 * (np.abs(exact) + terms) + 1e-36)
+
     @one_case_per_row_kernel
     @pytest.mark.parametrize("dtype", [*FLOATS, *HALVES], ids=lambda dtype: np.dtype(dtype).name)
     def test_may_be_the_scores_themselves(self, case, dtype):

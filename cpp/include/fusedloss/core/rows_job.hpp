@@ -69,6 +69,8 @@ struct rows_job : row_frame {
     hessian_mode mode;
     softmax_options softmax;
     bool in_floats;  // single, and no input that decides the precision holds more
+    bool narrowed =
+        false;  // scores are doubles: floats hold what sets them apart from the largest of their row
 };
 
 // Rows of few classes are worked on in panels of this many.

@@ -58,6 +58,7 @@ struct softmax_plan {
     bool soft;         // there are soft targets: dense ones, or smoothed labels
     bool capped;       // softcap
     bool transformed;  // scores are not used as they are
+    bool narrowed;     // ... but in two floats
     bool gradient, target_gradient, hessian;
     bool plain_hessian;  // multiples of p (1 - p), or sizes of p - y
     bool detailed;       // results that the plain passes do not give
@@ -68,6 +69,7 @@ FUSEDLOSS_SHARED softmax_plan plan_of(const rows_job& job) {
     p.soft = p.dense || job.softmax.label_smoothing != 0.0;
     p.capped = job.softmax.softcap != 0.0;
     p.transformed = p.capped || job.softmax.scale != 1.0 || job.class_offset || job.class_margin;
+    p.narrowed = job.narrowed;
     p.gradient = job.grad[0].rows.data;
     p.target_gradient = job.grad[1].rows.data;
     p.hessian = job.hess.rows.data;
@@ -400,8 +402,8 @@ struct stretch_buffers {
     double *z_low, *raw, *soft, *grad, *target_grad, *hess;
     FUSEDLOSS_INLINE stretch_buffers(workspace_cutter& w, const softmax_plan& plan, std::int64_t n)
         : z(w.take<C>(n)),
-          z_low(w.take<double>(n, plan.transformed)),
-          raw(w.take<double>(n, plan.capped)),
+          z_low(w.take<double>(n, plan.transformed || plan.narrowed)),
+          raw(w.take<double>(n, plan.capped || plan.narrowed)),
           soft(w.take<double>(n, plan.soft)),
           grad(w.take<double>(n, plan.detailed && plan.gradient)),
           target_grad(w.take<double>(n, plan.target_gradient)),
@@ -442,13 +444,15 @@ class softmax_driver {
         const stretch_buffers<C> own(cutter, plan, one);
         C* const t = cutter.take<C>(one);
         const int size = int(sizeof(C));
+        const dtype read = plan.narrowed ? dtype::float64 : dtype_of<C>;
+        const int in_size = item_size(read);
         const bool plain_in =
-            !plan.transformed && job.in[0].rows.type == dtype_of<C> && runs_along(job, job.in[0], size);
+            !plan.transformed && job.in[0].rows.type == read && runs_along(job, job.in[0], in_size);
         const int out_size = item_size(job.grad[0].rows.type);
         const bool along_out = plan.gradient && runs_along(job, job.grad[0], out_size);
         // Panels that are read ahead together: as many as leave room in the caches for twice their scores.
-        const int few = 131072 / (classes * panel_rows * size), panels = few < 1 ? 1 : few > 16 ? 16 : few;
-        reader_ahead ahead{};
+        const int few = 131072 / (classes * panel_rows * in_size), panels = few < 1 ? 1 : few > 16 ? 16 : few;
+        reader_ahead ahead{}, none{};
         int n, panel = 0;
         for (std::int64_t at = begin; at < end; at += n) {
             n = rows_in_run(job, at, end, panel_rows);
@@ -463,13 +467,21 @@ class softmax_driver {
                          own.grad,  own.target_grad, own.hess};
             const C* scores = own.z;
             std::ptrdiff_t pitch = panel_rows;
-            if (plain_in && whole && aligned_for(row_address(job, job.in[0], at), size)) {
-                scores = reinterpret_cast<const C*>(row_address(job, job.in[0], at));
+            const char* const from = row_address(job, job.in[0], at);
+            const bool direct = plain_in && whole && aligned_for(from, in_size);
+            if (direct && panel++ % panels == 0) {
+                const int lines = panels * panel_rows * in_size / 64;
+                ahead = {from + lines * 64, lines, 0, job.in[0].step};
+            }
+            if (plan.narrowed) {
+                if (!direct) gather_columns(job, job.in[0], at, n, own.raw);
+                if constexpr (sizeof(C) == 4)
+                    narrow_columns(direct ? reinterpret_cast<const double*>(from) : own.raw,
+                                   direct ? std::ptrdiff_t(job.in[0].step / in_size) : panel_rows, classes, n,
+                                   own.z, reinterpret_cast<float*>(own.z_low), ahead);
+            } else if (direct) {
+                scores = reinterpret_cast<const C*>(from);
                 pitch = std::ptrdiff_t(job.in[0].step / size);
-                if (panel++ % panels == 0) {
-                    const int lines = panels * panel_rows * size / 64;
-                    ahead = {reinterpret_cast<const char*>(scores) + lines * 64, lines, 0, job.in[0].step};
-                }
             } else {
                 gather_columns(job, job.in[0], at, n, own.z);
                 if constexpr (sizeof(C) == 8)
@@ -478,8 +490,12 @@ class softmax_driver {
                         transform_scores<true>(job, facts, k, 0, classes, n, 0, own.z, own.z_low);
                     }
             }
-            forward_columns<C>(scores, pitch, own.z, reinterpret_cast<const C*>(own.z_low), t, classes, n, s,
-                               facts.label, ahead);
+            const auto forward = [&](auto has_low) {
+                forward_columns<C, decltype(has_low)::value>(
+                    scores, pitch, own.z, reinterpret_cast<const C*>(own.z_low), t, classes, n, s,
+                    facts.label, plan.narrowed ? none : ahead);
+            };
+            own.z_low ? forward(truth<true>{}) : forward(truth<false>{});
             if (plan.soft || (plan.hessian && !plan.plain_hessian) || job.argmax.data)
                 find_columns(e.z, classes, n, s);
             if (plan.soft) {

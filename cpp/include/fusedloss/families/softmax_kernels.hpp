@@ -69,7 +69,7 @@ FUSEDLOSS_INLINE pack<C> rounded_off(pack<C> z, pack<C> c, pack<C> d) {
 
 // t of z - c = d + low, of several at a time: step by step next to each other they wait less for their
 // results.
-template <class C, int N>
+template <bool Low, class C, int N>
 FUSEDLOSS_INLINE void measured_exp(const pack<C> (&d)[N], const pack<C> (&low)[N], const measure<C>& by,
                                    pack<C> (&t)[N]) {
     using F = format<C>;
@@ -77,7 +77,7 @@ FUSEDLOSS_INLINE void measured_exp(const pack<C> (&d)[N], const pack<C> (&low)[N
     for (int i = 0; i < N; ++i) k_shifted[i] = fma(d[i], pack<C>(log2_e), by.shift);
     for (int i = 0; i < N; ++i) k[i] = k_shifted[i] - by.shift;
     for (int i = 0; i < N; ++i) rest[i] = fma(k[i], pack<C>(-F::ln2_hi), d[i]);
-    if constexpr (!has_fma && sizeof(C) == 4)  // the reduction of floats takes no low part
+    if constexpr (Low && sizeof(C) == 4)  // the reduction of floats takes no low part
         for (int i = 0; i < N; ++i) rest[i] = rest[i] + low[i];
     reduced_expm1(k, rest, low, em1);
     for (int i = 0; i < N; ++i) {
@@ -90,7 +90,7 @@ template <class C>
 FUSEDLOSS_INLINE pack<C> measured_exp(pack<C> d, pack<C> low, const measure<C>& by) {
     const pack<C> one_d[1] = {d}, one_low[1] = {low};
     pack<C> t[1];
-    measured_exp(one_d, one_low, by, t);
+    measured_exp<!has_fma>(one_d, one_low, by, t);
     return t[0];
 }
 
@@ -227,10 +227,49 @@ template <int Count>
 struct some {
     static constexpr int count = Count;
 };
+template <bool Value>
+struct truth {
+    static constexpr bool value = Value;
+};
 
-// Scores, and their low parts unless null, to t. One step for all rows after the other: each has then more to
-// do at a time than its results have to be waited for.
-template <class C>
+// Scores that are doubles in two floats, less the largest of their row.
+FUSEDLOSS_SHARED void narrow_columns(const double* source, std::ptrdiff_t pitch, int classes, int rows,
+                                     float* z, float* low, reader_ahead& reader) {
+    reader_ahead ahead = reader;
+    constexpr int lanes = pack<float>::lanes, parts = wide_parts<float>;
+    alignas(64) double rest[lanes], d[lanes];
+    for (int r = 0; r < rows; r += lanes) {
+        pack<double> shift[parts];
+        for (int i = 0; i < parts; ++i) {
+            const double* const from = source + r + i * pack<double>::lanes;
+            pack<double> most = load(from);
+            for (int j = 1; j < classes; ++j) most = max(most, load(from + j * pitch));
+            for (int j = 0; j < classes; ++j) ahead.step<1>();
+            // Next to infinity all else is far below, and must not become as large in a float.
+            shift[i] = select(most - most == pack<double>(0.0), most, pack<double>(__DBL_MAX__));
+        }
+        for (int j = 0; j < classes; ++j) {
+            for (int i = 0; i < parts; ++i) {
+                const int at = i * pack<double>::lanes;
+                store(d + at, load(source + j * pitch + r + at) - shift[i]);
+            }
+            const pack<float> high = load_rows<float>(d);
+            const widened<float> rounded(high);
+            for (int i = 0; i < parts; ++i) {
+                const int at = i * pack<double>::lanes;
+                const pack<double> left = load(d + at) - rounded.part[i];
+                store(rest + at, select(left - left == pack<double>(0.0), left, pack<double>(0.0)));
+            }
+            store(z + j * panel_rows + r, high);
+            store(low + j * panel_rows + r, load_rows<float>(rest));
+        }
+    }
+    reader = ahead;
+}
+
+// Scores, and their low parts if they have some, to t. One step for all rows after the other: each has then
+// more to do at a time than its results have to be waited for.
+template <class C, bool Low>
 FUSEDLOSS_SHARED void forward_columns(const C* source, std::ptrdiff_t pitch, C* z, const C* z_low, C* t,
                                       int classes, int rows, softmax_panel& s, const double* labels,
                                       reader_ahead& reader) {
@@ -271,9 +310,9 @@ FUSEDLOSS_SHARED void forward_columns(const C* source, std::ptrdiff_t pitch, C* 
             for (int i = 0; i < n; ++i) {
                 d[i] = own[i] - by.c;
                 low[i] = rounded_off(own[i], by.c, d[i]);
-                if (sizeof(C) == 8 && z_low) low[i] = low[i] + load(z_low + (j + i) * panel_rows + r);
+                if (Low) low[i] = low[i] + load(z_low + (j + i) * panel_rows + r);
             }
-            measured_exp(d, low, by, e);
+            measured_exp<Low || !has_fma>(d, low, by, e);
             for (int i = 0; i < n; ++i) {
                 const auto below = own[i] != max, here = label == index;
                 index = index + 1.0;
@@ -285,7 +324,7 @@ FUSEDLOSS_SHARED void forward_columns(const C* source, std::ptrdiff_t pitch, C* 
                 sum = i == 0 ? smaller_t : sum + smaller_t;
                 if constexpr (sizeof(C) == 8) {
                     at_max = select(below, at_max, e[i]);
-                    if (!z_low) continue;
+                    if (!Low) continue;
                     const pack<C> own_low = load(z_low + (j + i) * panel_rows + r);
                     score_low = select(here, own_low, score_low);
                     max_low = select(below, max_low, own_low);
@@ -575,7 +614,7 @@ FUSEDLOSS_SHARED void exponentials_of(const C* z, const C* z_low, C* t, int n, c
                 if (sizeof(C) == 8 && z_low) low[k] = low[k] + load(z_low + i + k * half);
                 __builtin_prefetch(next + (i + k * half) * sizeof(C));
             }
-            measured_exp(d, low, by, e);
+            measured_exp<!has_fma>(d, low, by, e);
             for (int k = 0; k < 2; ++k) store(t + i + k * half, e[k]);
             total.add((i - first) / lanes, e[0], e[1]);
         }
