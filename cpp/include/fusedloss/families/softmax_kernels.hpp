@@ -69,7 +69,7 @@ FUSEDLOSS_INLINE pack<C> rounded_off(pack<C> z, pack<C> c, pack<C> d) {
 
 // t of z - c = d + low, of several at a time: step by step next to each other they wait less for their
 // results.
-template <bool Low, class C, int N>
+template <bool Low = !has_fma, class C, int N>
 FUSEDLOSS_INLINE void measured_exp(const pack<C> (&d)[N], const pack<C> (&low)[N], const measure<C>& by,
                                    pack<C> (&t)[N]) {
     using F = format<C>;
@@ -90,7 +90,7 @@ template <class C>
 FUSEDLOSS_INLINE pack<C> measured_exp(pack<C> d, pack<C> low, const measure<C>& by) {
     const pack<C> one_d[1] = {d}, one_low[1] = {low};
     pack<C> t[1];
-    measured_exp<!has_fma>(one_d, one_low, by, t);
+    measured_exp(one_d, one_low, by, t);
     return t[0];
 }
 
@@ -614,7 +614,7 @@ FUSEDLOSS_SHARED void exponentials_of(const C* z, const C* z_low, C* t, int n, c
                 if (sizeof(C) == 8 && z_low) low[k] = low[k] + load(z_low + i + k * half);
                 __builtin_prefetch(next + (i + k * half) * sizeof(C));
             }
-            measured_exp<!has_fma>(d, low, by, e);
+            measured_exp(d, low, by, e);
             for (int k = 0; k < 2; ++k) store(t + i + k * half, e[k]);
             total.add((i - first) / lanes, e[0], e[1]);
         }
