@@ -109,6 +109,38 @@ def torch_linear(fused: bool, input: np.ndarray, linear_weight: np.ndarray, targ
     return run
 
 
+HEADS = (
+    "linear_distillation_loss",
+    "linear_jensen_shannon_divergence",
+    "linear_cosine_distillation_loss",
+    "linear_dpo_loss",
+)
+
+
+def torch_head(name: str, arrays: dict[str, np.ndarray]) -> Callable[[], None]:
+    """The loss with all scores in memory, and its gradients."""
+    given = {k: torch.tensor(a, requires_grad=k in ("input", "linear_weight")) for k, a in arrays.items()}
+    x, w = given["input"], given["linear_weight"]
+    x.grad, w.grad = torch.zeros_like(x), torch.zeros_like(w)
+
+    def of_pairs() -> Any:
+        tokens = F.log_softmax(F.linear(x, w), -1).gather(-1, given["target"][..., None])[..., 0]
+        gains = tokens.sum(1) - given["reference_log_prob"]
+        return F.softplus(-0.1 * (gains[: len(gains) // 2] - gains[len(gains) // 2 :])).mean()
+
+    def of_teacher() -> Any:
+        z, t = F.linear(x, w), F.linear(given["target"], given["target_weight"])
+        if name == "linear_cosine_distillation_loss":
+            return (1 - F.cosine_similarity(z, t)).mean()
+        p, r = F.log_softmax(z, -1), F.log_softmax(t, -1)
+        if name == "linear_distillation_loss":
+            return F.kl_div(p, r, reduction="batchmean", log_target=True)
+        m = torch.logaddexp(p, r) - float(np.log(2.0))
+        return sum(F.kl_div(m, a, reduction="batchmean", log_target=True) for a in (p, r)) / 2
+
+    return lambda: (of_pairs() if name == "linear_dpo_loss" else of_teacher()).backward()
+
+
 def pair_arrays(name: str, n: int, d: int) -> dict[str, np.ndarray]:
     if name == "info_nce_loss":
         return {"query": embeddings(n, d), "positive": embeddings(n, d, 1)}
@@ -120,6 +152,21 @@ def pair_arrays(name: str, n: int, d: int) -> dict[str, np.ndarray]:
 def linear_arrays(n: int, c: int, d: int) -> dict[str, np.ndarray]:
     weight = embeddings(c, d, 1) / np.sqrt(np.float32(d))
     return {"input": embeddings(n, d), "linear_weight": weight, "target": np.random.default_rng(2).integers(0, c, n)}
+
+
+def head_arrays(name: str, n: int, c: int, d: int) -> dict[str, np.ndarray]:
+    arrays = linear_arrays(n, c, d)
+    if name != "linear_dpo_loss":
+        return arrays | {"target": embeddings(n, d, 3), "target_weight": arrays["linear_weight"][::-1].copy()}
+    answers = max(2, n // 256 * 2)
+    arrays["input"] = arrays["input"].reshape(answers, -1, d)
+    target = arrays["target"].reshape(answers, -1)
+    return arrays | {"target": target, "reference_log_prob": np.full(answers, -1000.0, np.float32)}
+
+
+def our_head(name: str, arrays: dict[str, np.ndarray], threads: int | None = None) -> Callable[[], Any]:
+    """The value and the gradients, in new arrays."""
+    return partial(getattr(fl, name).value_and_grad, **arrays, n_threads=threads)
 
 
 def ours(name: str, arrays: dict[str, np.ndarray], threads: int | None = None) -> Callable[[], Any]:
@@ -188,6 +235,18 @@ def report_linear(n: int, c: int, d: int, threads: int, repeats: int) -> None:
             print(f"  torch's {what}: {seconds:.2f} s, {peak_megabytes(torch_linear, fused, *arrays.values()):.0f} MB")
 
 
+def report_heads(n: int, c: int, d: int, threads: int, repeats: int) -> None:
+    for name in HEADS:
+        arrays = head_arrays(name, n, c, d)
+        results = (arrays["input"].nbytes + arrays["linear_weight"].nbytes) / 1e6
+        seconds = best_time(our_head(name, arrays, threads), repeats)
+        text = f"{name} {n}x{c}x{d}: {seconds:.2f} s, {peak_megabytes(our_head, name, arrays) - results:.0f} MB"
+        if torch:
+            seconds = best_time(torch_head(name, arrays), max(1, repeats // 2))
+            text += f"; torch {seconds:.2f} s, {peak_megabytes(torch_head, name, arrays):.0f} MB"
+        print(text)
+
+
 def report_memory(n: int, d: int) -> None:
     for name in ("info_nce_loss", "nt_xent_loss", "supervised_contrastive_loss"):
         arrays = pair_arrays(name, n, d)
@@ -197,14 +256,14 @@ def report_memory(n: int, d: int) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=("products", "pairs", "linear", "memory"))
+    parser.add_argument("--only", nargs="+", choices=("products", "pairs", "linear", "heads", "memory"))
     parser.add_argument("--pairs", type=int, nargs=2, default=(8192, 256), metavar=("N", "D"))
     parser.add_argument("--linear", type=int, nargs=3, default=(2048, 32000, 1024), metavar=("N", "C", "D"))
     parser.add_argument("--memory", type=int, nargs=2, default=(32768, 128), metavar=("N", "D"))
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, fl.get_num_threads()}))
     parser.add_argument("--repeats", type=int, default=5)
     chosen = parser.parse_args(arguments)
-    wanted = chosen.only or ("products", "pairs", "linear", "memory")
+    wanted = chosen.only or ("products", "pairs", "linear", "heads", "memory")
     for threads in chosen.threads:
         if torch:
             torch.set_num_threads(threads)
@@ -214,6 +273,8 @@ def main(arguments: list[str] | None = None) -> None:
             report_pairs(*chosen.pairs, threads, chosen.repeats)
     if "linear" in wanted:
         report_linear(*chosen.linear, chosen.threads[-1], chosen.repeats)
+    if "heads" in wanted:
+        report_heads(*chosen.linear, chosen.threads[-1], chosen.repeats)
     if "memory" in wanted:
         report_memory(*chosen.memory)
 
