@@ -130,15 +130,15 @@ class similarity_run {
             if (role == similarity_role::own) own_columns += input.each;
         }
         columns = classes - own_columns;
+        // The gradient in the scale is made of those in the rows, in distances of those in all vectors.
+        for (matrix& m : matrices)
+            if (job.scale_grad && (job.distance || &m == &matrices[std::size_t(x)])) m.wanted = true;
         if (group) {
             y = int(matrices.size());
             matrices.emplace_back();
             matrices.back().vectors = columns;
             matrices.back().wanted = matrices[std::size_t(x)].wanted;
         }
-        // The gradient in the scale is made of those in the rows, in distances of those in all vectors.
-        for (matrix& m : matrices)
-            if (job.scale_grad && (job.distance || &m == &matrices[std::size_t(x)])) m.wanted = true;
     }
 
     // Whether an array lies as a matrix does.

@@ -339,7 +339,9 @@ struct similarity_request : request<rows_job> {
         lay(label_arg(), a, dtype_of(label_arg(), a), job.in[1]);
         job.inputs = 2;
     }
-    void place_label() { job.label = {label.mutable_data(), dtype::int64, {sizeof(std::int64_t)}}; }
+    void place_label() {
+        job.label = {const_cast<std::int64_t*>(label.data()), dtype::int64, {sizeof(std::int64_t)}};
+    }
 
     void check_labels(int threads) {
         // Labels that are compared with those of the columns may be any.

@@ -294,7 +294,7 @@ class TestRefusals:
             for wrong in (None, np.ma.masked_array([1.0]), np.array(["a"]), np.array([1j])):
                 with pytest.raises(TypeError, match=f"^{name}: {key} "):
                     loss(**{**arrays, key: wrong})
-        with pytest.raises(TypeError, match=f"^{name}: is composed of other losses"):
+        with pytest.raises(TypeError, match=f"^{name}: a composition of losses has no one sum"):
             loss.partial(**arrays)
 
     def test_pairs(self):

@@ -60,6 +60,11 @@ class row_view {
 
   protected:
     FUSEDLOSS_INLINE explicit row_view(const row_block& b) : block(b) {}
+    // The class of an index; of what is no index, not a number for example, one that there is.
+    FUSEDLOSS_INLINE position nearest(double i) const {
+        const double last = double(block.classes - 1);
+        return position(i > 0.0 ? i < last ? i : last : 0.0);
+    }
     row_block block;
 
   private:
@@ -87,10 +92,7 @@ class column_view : public row_view<column_view> {
     FUSEDLOSS_INLINE number at(int k, number i) const {
         double lane[number::lanes];
         store(lane, i);
-        for (int l = 0; l < number::lanes; ++l) {
-            const double last = double(block.classes - 1), x = lane[l];
-            lane[l] = block.in[k][offset(position(x > 0.0 ? x < last ? x : last : 0.0)) + l];
-        }
+        for (int l = 0; l < number::lanes; ++l) lane[l] = block.in[k][offset(nearest(lane[l])) + l];
         return load(lane);
     }
     FUSEDLOSS_INLINE number learned() const { return load(block.learned + first); }
@@ -102,7 +104,7 @@ class column_view : public row_view<column_view> {
         store(at, i);
         store(lane, x);
         for (int l = 0; l < number::lanes; ++l)
-            if (lane[l] != 0.0) block.spare[b][offset(position(at[l])) + l] += lane[l];
+            if (lane[l] != 0.0) block.spare[b][offset(nearest(at[l])) + l] += lane[l];
     }
 
     template <class F>
@@ -175,15 +177,14 @@ class class_view : public row_view<class_view> {
     FUSEDLOSS_INLINE number at(int k, number i) const {
         double lane[number::lanes];
         store(lane, i);
-        const double last = double(block.classes - 1), x = lane[0];
-        return block.in[k][position(x > 0.0 ? x < last ? x : last : 0.0)];
+        return block.in[k][nearest(lane[0])];
     }
     FUSEDLOSS_INLINE number learned() const { return block.learned[0]; }
     FUSEDLOSS_INLINE void value(number x) { block.value[0] = lane_of(x); }
     FUSEDLOSS_INLINE void count(number x) { block.count[0] = lane_of(x); }
     FUSEDLOSS_INLINE void learned_grad(number x) { block.learned_grad[0] = lane_of(x); }
     FUSEDLOSS_INLINE void add_at(int b, number i, number x) {
-        if (lane_of(x) != 0.0) block.spare[b][position(lane_of(i))] += lane_of(x);
+        if (lane_of(x) != 0.0) block.spare[b][nearest(lane_of(i))] += lane_of(x);
     }
 
     template <class F>

@@ -67,7 +67,7 @@ FUSEDLOSS_INLINE void eval(const centre_softmax& p, Row& row) {
         classes.grad_from(centre, 0, [&](position k) {
             const T r = row.in(0, centre + k), pooled = row.get(0, k), g = row.get(0, k + stride);
             if (soft) return g * exp(sharp * r - row.get(1, k)) * (1.0 + sharp * (r - pooled));
-            T share = select(r == pooled, g, zero);
+            T share = select((r == pooled) | is_nan(pooled), g, zero);
             for (position earlier = k; earlier < centre; earlier += stride)
                 share = select(row.in(0, earlier) == pooled, zero, share);
             return share;
