@@ -179,6 +179,74 @@ class TurnedCosines(Cosines):
 
 
 @dataclass(frozen=True)
+class Verification:
+    """A number times the cosines of vectors and the means of groups of others, plus a number; in double precision."""
+
+    cosine: Loss[Any]
+    vectors: Given
+    groups: Given
+    scale: Given
+    shift: Given
+    _kept: list[Array] = field(default_factory=list, repr=False)
+
+    @property
+    def shape(self) -> Shape:
+        return self.vectors.shape[:1]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.vectors.names | self.groups.names | self.scale.names | self.shift.names
+
+    def value(self, asked: Asked) -> Array:
+        if not self._kept:
+            self._check()
+            pairs = self.vectors.array.astype(np.float64), self.groups.array.mean(1, dtype=np.float64)
+            cosines = np.asarray(self.cosine(*pairs, **asked.options("none", None)))
+            self._kept.extend((*pairs, cosines))
+        with np.errstate(invalid="ignore"):
+            scores: Array = self._number(self.scale) * self._kept[2] + self._number(self.shift)
+        return scores
+
+    def pull(self, grad: Array, asked: Asked, into: Gradients) -> None:
+        x, means, cosines = self._kept
+        counts = grad != 0.0  # else a row weighs nothing, whatever it holds
+        cotangent, of_scale = (
+            np.multiply(factor, grad, out=np.zeros(grad.shape), where=counts)
+            for factor in (self._number(self.scale), cosines)
+        )
+        options = asked.options("none", None)
+        of_x, of_means = self.cosine.backward(cotangent, x, means, wrt=("x1", "x2"), **options)
+        members = self.groups.shape[1]
+        for source, part in (
+            (self.vectors, of_x),
+            (self.groups, np.repeat(of_means[:, None] / members, members, axis=1)),
+            (self.scale, self._of_number(self.scale, of_scale)),
+            (self.shift, self._of_number(self.shift, grad)),
+        ):
+            if source.names & asked.wrt:
+                source.pull(part, asked, into)
+
+    @staticmethod
+    def _number(source: Given) -> Array:
+        number: Array = source.array.astype(np.float64)
+        return number.reshape(-1)
+
+    @staticmethod
+    def _of_number(source: Given, each: Array) -> Array:
+        alone = source.array.size == 1
+        return np.full(source.shape, math.fsum(each)) if alone else np.asarray(each, np.float64)
+
+    def _check(self) -> None:
+        count, width = matrix(self.vectors).shape
+        shape = self.groups.shape
+        if len(shape) != 3 or (shape[0], shape[2]) != (count, width) or shape[1] == 0:
+            raise ValueError(f"{self.groups.name} has shape {shape}, expected ({count}, M, {width})")
+        for number in (self.scale, self.shift):
+            if number.array.size != 1 and number.shape != (count,):
+                raise ValueError(f"{number.name} has shape {number.shape}, expected a single number or ({count},)")
+
+
+@dataclass(frozen=True)
 class Magnitudes:
     """Scores without their signs, times a number."""
 

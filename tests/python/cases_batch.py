@@ -45,7 +45,23 @@ def batch_case(loss: str, shapes: Mapping[str, tuple[int, ...]], params: Mapping
     return ArrayCase(loss, draw, params or {}, reference)
 
 
+def _verified(generator: np.random.Generator, n: int) -> dict[str, Array]:
+    return {
+        "input": generator.normal(size=(n, 4)),
+        "enrolment": generator.normal(size=(n, 3, 4)),
+        "weight": generator.uniform(2, 8, n),
+        "bias": generator.normal(size=n),
+        "target": generator.integers(0, 2, n).astype(float),
+    }
+
+
+def _verification(_: None, input, enrolment, weight, bias, target) -> list[Array]:
+    s = weight * _cosines(input, enrolment.mean(1)) + bias
+    return [np.logaddexp(0.0, s) - target * s]
+
+
 BATCH_CASES = (
+    ArrayCase("te2e_loss", _verified, {}, _verification),
     batch_case("vicreg_loss", VIEWS),
     batch_case("vicreg_loss", VIEWS, {"invariance": 1.0, "variance": 2.0, "covariance": 0.5, "eps": 0.01}),
     batch_case("vicreg_loss", VIEWS, {"halve_variance": False}),

@@ -241,3 +241,24 @@ class TestSecondMoments:
             value, grads = loss.value_and_grad(x1, x2)
             assert np.isfinite(value)
             assert all(np.isfinite(grad).all() for grad in grads)
+
+
+class TestVerification:
+    def test_a_single_number_for_all(self):
+        generator = np.random.default_rng(0)
+        x, others, same = generator.normal(size=(5, 4)), generator.normal(size=(5, 3, 4)), np.arange(5) % 2
+        value, (of_x, of_others, of_weight, of_bias) = fl.te2e_loss.value_and_grad(x, others, 10.0, -5.0, same)
+        each = fl.te2e_loss.value_and_grad(x, others, np.full(5, 10.0), np.full(5, -5.0), same)
+        assert value == each[0]
+        np.testing.assert_array_equal(of_x, each[1][0])
+        np.testing.assert_array_equal(of_others, each[1][1])
+        assert of_weight.shape == of_bias.shape == ()
+        assert of_weight == pytest.approx(each[1][2].sum(), rel=1e-14)
+        assert of_bias == pytest.approx(each[1][3].sum(), rel=1e-14)
+
+    def test_shapes_by_name(self):
+        x, others = np.ones((2, 3)), np.ones((2, 4, 3))
+        with pytest.raises(ValueError, match=r"^te2e_loss: enrolment has shape \(2, 3\), expected \(2, M, 3\)"):
+            fl.te2e_loss(x, x, 1.0, 0.0, np.ones(2))
+        with pytest.raises(ValueError, match=r"^te2e_loss: weight has shape \(3,\), expected a single number"):
+            fl.te2e_loss(x, others, np.ones(3), 0.0, np.ones(2))
