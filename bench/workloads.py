@@ -17,7 +17,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "python"))
 from cases import Case, cases_of
 from cases_arrays import ArrayCase
 from cases_boxes import CASES as BOX_CASES
-from cases_boxes import BoxCase
 from cases_overlap import OVERLAP_CASES, OverlapCase
 from cases_pairs import PAIR_CASES
 from cases_rows import RowCase, row_cases_of
@@ -144,10 +143,9 @@ def block_of(loss: str, classes: int) -> dict[str, np.ndarray]:
     case, generator = first_case(loss), np.random.default_rng(0)
     if isinstance(case, Case):
         return case.random((BLOCK,), np.float32, generator)
-    if isinstance(case, BoxCase):
-        return case.arrays(generator, BLOCK // 4)
     if isinstance(case, ArrayCase):
-        return case.arrays(generator, max(1, BLOCK // classes), classes)
+        rows = max(1, BLOCK // classes)
+        return case.arrays(generator, rows) if case in BOX_CASES else case.arrays(generator, rows, classes)
     drawn = {name: d.random(max(1, BLOCK // classes), classes, generator) for name, d in case.arguments.items()}
     narrow = {name: np.int32 if x.dtype.kind == "i" else np.float32 for name, x in drawn.items()}
     return {name: x if x.ndim == 1 else x.astype(narrow[name]) for name, x in drawn.items()}

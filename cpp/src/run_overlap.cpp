@@ -139,7 +139,9 @@ class overlap_run {
 
 sum run_overlap(int loss, overlap_job& job, int threads) {
     if (job.groups == 0) return {0.0, 0.0};
-    if (overlap_loss_at(loss).traits.sorted) return run_lovasz(loss, job, threads);
+    const bool sorted = overlap_loss_at(loss).traits.sorted;
+    job.keeps = !sorted && job.grad[0].rows.data;
+    if (sorted) return run_lovasz(loss, job, threads);
     prepare(job);
     return overlap_run(loss, job, threads).run();
 }

@@ -58,6 +58,7 @@ struct overlap_job {
     const double* label_weight;   // the terms at a label, [label][class]; the target is then any label but 0
     overlap_activation activation;
     overlap_form form;
+    bool keeps;  // where the gradient will be, the pass that adds up may leave what the gradient needs
     overlap_extra extra;  // what the loss wants to know
     bool pixel;
     focal_by_target focal;  // the loss by position

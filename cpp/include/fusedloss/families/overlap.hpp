@@ -642,7 +642,7 @@ class overlap_worker {
             for (int k = 0; k < count; ++k) wanted = wanted || !excluded(slopes[first + k]);
             S* const direct = gradient.in_place(rows, at, n);
             read(at, n, count);
-            const bool all_alike = plain(n), kept = direct && all_alike;
+            const bool all_alike = plain(n), kept = job.keeps && direct && all_alike;
             const bool stream = rows.stream && direct && !kept && aligned_for(direct, 64) &&
                                 (count == 1 || gradient.array.step % 64 == 0);
             S* const out = direct && (kept || stream || !rows.stream) ? direct : own_z;
@@ -809,8 +809,7 @@ class overlap_worker {
     }
     void add_plain(std::int64_t at, int n, int first, int count, class_totals* totals) {
         if constexpr (sizeof(S) == sizeof(float)) {
-            // Where the gradient will be is room for what it needs until then.
-            float* const kept = job.grad[0].rows.data ? gradient.in_place(rows, at, n) : nullptr;
+            float* const kept = job.keeps ? gradient.in_place(rows, at, n) : nullptr;
             if (side_by_side(job)) {
                 softmax_sums<float> sums;
                 exponentials_of(z, z_pitch, count, p, static_cast<float*>(nullptr), sums);
