@@ -68,8 +68,8 @@ void run_box_matrix(box_matrix_job& job, int threads);
 template <class C>
 void multiply(const matrix_product<C>& p, int threads);
 
-// A loss of the second moments of a batch: its value; gradients are written. Needs memory for the vectors of each
-// view and for a matrix of all pairs of columns.
+// A loss of the second moments of a batch: its value; gradients are written. Needs memory for the vectors of
+// each view and for a matrix of all pairs of columns.
 double run_moments(const moments_job& job, int threads);
 
 // Looks at every label of the job (and at the weights of its rows) and writes nothing. Labels must lie in
