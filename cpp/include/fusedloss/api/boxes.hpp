@@ -1,6 +1,8 @@
 // Losses of pairs of boxes for C++ programs.
 #pragma once
 
+#include <type_traits>
+
 #include "../core/row_blocks.hpp"
 #include "../families/boxes.hpp"
 #include "../losses.hpp"
@@ -28,6 +30,10 @@ struct box_options {
 };
 
 namespace detail {
+
+// Braces around a pointer and a number could be boxes or elements: losses of elements do not look here.
+template <class Loss>
+using if_of_boxes = std::enable_if_t<std::is_same_v<decltype(Loss::traits), const rows_traits>, int>;
 
 template <class T>
 void set(class_array& a, const boxes_view<T>& v) {
@@ -78,13 +84,13 @@ double run_boxes(const Loss& loss, const boxes<T> (&inputs)[2], const boxes_out<
 }  // namespace detail
 
 // The (mean or summed) value of a loss of pairs of boxes: of each box with that of the same number.
-template <class Loss, class T>
+template <class Loss, class T, detail::if_of_boxes<Loss> = 0>
 double value(const Loss& loss, boxes<T> first, boxes<T> second, const box_options& options = {}) {
     return detail::run_boxes<Loss, T>(loss, {first, second}, {{}, {}}, options);
 }
 // The same, and the gradients of that value in the boxes, in one pass. A gradient whose data is null is not
 // wanted; each may be the boxes themselves.
-template <class Loss, class T>
+template <class Loss, class T, detail::if_of_boxes<Loss> = 0>
 double value_and_grad(const Loss& loss, boxes<T> first, boxes<T> second, boxes_out<T> grad,
                       const box_options& options = {}, boxes_out<T> second_grad = {}) {
     return detail::run_boxes<Loss, T>(loss, {first, second}, {grad, second_grad}, options);
