@@ -1,8 +1,6 @@
 // Losses of pairs of boxes for C++ programs.
 #pragma once
 
-#include <type_traits>
-
 #include "../core/row_blocks.hpp"
 #include "../families/boxes.hpp"
 #include "../losses.hpp"
@@ -32,8 +30,16 @@ struct box_options {
 namespace detail {
 
 // Braces around a pointer and a number could be boxes or elements: losses of elements do not look here.
+template <bool>
+struct only_if {};
+template <>
+struct only_if<true> {
+    using type = int;
+};
+constexpr bool of_rows(const rows_traits&) { return true; }
+constexpr bool of_rows(const elementwise_traits&) { return false; }
 template <class Loss>
-using if_of_boxes = std::enable_if_t<std::is_same_v<decltype(Loss::traits), const rows_traits>, int>;
+using if_of_boxes = typename only_if<of_rows(Loss::traits)>::type;
 
 template <class T>
 void set(class_array& a, const boxes_view<T>& v) {
