@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, ParamSpec, TypeAlias, overload
 
 import numpy as np
@@ -217,6 +218,37 @@ class _Sealed:
         raise TypeError(f"{name} of a sealed array")
 
 
+def _arrays(loss: str, names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Array-likes as arrays."""
+    for x in values:
+        if type(x) is not np.ndarray:
+            return tuple([as_input(loss, name, value) for name, value in zip(names, values, strict=False)])
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """The arrays that alone make a call, whether the last is a label, and what the body puts beside them.
+
+    With it the body need not run at every call: that takes a microsecond or two, as long as the kernel needs for some
+    ten thousand elements.
+    """
+
+    names: tuple[str, ...]
+    labelled: bool
+    kernel: Kernel
+    inputs: tuple[Any, ...]
+    params: tuple[float, ...]
+    options: tuple[Any, ...]
+
+    def filled(self, loss: str, arrays: tuple[Any, ...]) -> Call:
+        """The call with these arrays."""
+        arrays = _arrays(loss, self.names, arrays)
+        if self.labelled:
+            return self.kernel, arrays[:-1] + self.inputs, self.params, arrays[-1:] + self.options
+        return self.kernel, arrays + self.inputs, self.params, self.options
+
+
 class Loss(Documented[P]):
     """A loss function.
 
@@ -265,7 +297,7 @@ class Loss(Documented[P]):
         self.trains: tuple[str, ...] = tuple(trains)
         self._reductions = tuple(reductions or family.reductions)
         self._default_reduction: str = (function.__kwdefaults__ or {}).get("reduction", "mean")
-        self._default_bits: dict[int, int] = {}  # by kernel
+        self._known_bits: dict[Any, int] = {}  # by inputs, which of them have gradients, and `wrt`
         super().__init__(function, aliases=aliases)
 
     # ---- what it is ----------------------------------------------------------------------------
@@ -421,32 +453,29 @@ class Loss(Documented[P]):
     ) -> tuple[Any, Any, Any, Any]:
         name = self.name
         sample_weight = threads = None
-        chosen = self._chosen_reduction
+        code = self._chosen_code
         if kwargs:
             sample_weight = kwargs.pop("sample_weight", None)
             threads = kwargs.pop("n_threads", None)
-            chosen = kwargs.pop("reduction", chosen)
+            if "reduction" in kwargs:
+                code = self._reduction_code(kwargs.pop("reduction"))
             if kwargs.pop("return_aux", False):
                 want |= _AUX
-        code = self._reduction_code(chosen) if reduction is None else _REDUCTIONS[reduction]
+        if reduction is not None:
+            code = _REDUCTIONS[reduction]
         template = None if kwargs else self._template
-        if template is not None and len(args) == template[0]:
-            _, labelled, kernel, inputs, params, options = template
-            inputs = args[:-labelled] + inputs if labelled else args + inputs
-            options = args[-labelled:] + options if labelled else options
+        if template is not None and len(args) == len(template.names):
+            kernel, inputs, params, options = template.filled(name, args)
         else:
             kernel, inputs, params, options = self._call(args, kwargs)
+            inputs = _arrays(name, kernel.inputs, inputs)
+            options = kernel.checked(name, options)
         if want & _AUX and not isinstance(kernel, SoftmaxKernel):
             raise TypeError(f"{name} has no return_aux")
-        for x in inputs:
-            if type(x) is not np.ndarray:
-                inputs = tuple([as_input(name, n, x) for n, x in zip(kernel.inputs, inputs, strict=False)])
-                break
         if sample_weight is not None:
             if "sample_weight" not in self._signature.parameters:
                 raise TypeError(f"{name} has no sample_weight: it is one number of a whole batch")
             sample_weight = as_input(name, "sample_weight", sample_weight)
-        options = kernel.checked(name, options)
         value, grads, hess, aux = kernel.run(
             kernel.index,
             name,
@@ -480,34 +509,43 @@ class Loss(Documented[P]):
         return str(self._bound.get("reduction", self._default_reduction))
 
     @functools.cached_property
-    def _template(self) -> tuple[int, int, Kernel, tuple[Any, ...], tuple[float, ...], tuple[Any, ...]] | None:
-        """How many arrays alone make a call, whether the last is a label, and what the body then puts beside them.
+    def _chosen_code(self) -> int:
+        return self._reduction_code(self._chosen_reduction)
 
-        None where the body does more with its arrays than hand them on. Otherwise it need not run at every call: that
-        takes a microsecond or two, as long as the kernel needs for some ten thousand elements.
-        """
-        arrays = tuple(_Sealed() for p in self._signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
+    @functools.cached_property
+    def _template(self) -> _Template | None:
+        """What the body makes of arrays alone; None where it does more with them than hand them on."""
+        names = tuple(p.name for p in self._signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
+        arrays = tuple(_Sealed() for _ in names)
         try:
             kernel, inputs, params, options = self._call(arrays, {})
         except TypeError:  # the seal broke
             return None
-        labelled = int(bool(options) and options[0] is arrays[-1])
-        n = len(arrays) - labelled
-        same = len(inputs) >= n and all(a is b for a, b in zip(inputs, arrays[:n], strict=False))
-        if not same or any(isinstance(x, _Sealed) for x in (*inputs[n:], *options[labelled:])):
+        labelled = bool(options) and options[0] is arrays[-1]
+        if labelled:
+            arrays, options = arrays[:-1], (None, *options[1:])
+        n = len(arrays)
+        same = len(inputs) >= n and all(a is b for a, b in zip(inputs, arrays, strict=False))
+        if not same or any(isinstance(x, _Sealed) for x in (*inputs[n:], *options)):
             return None
-        return len(arrays), labelled, kernel, inputs[n:], params, options[labelled:]
+        inputs = _arrays(self.name, kernel.inputs[n:], inputs[n:])
+        options = kernel.checked(self.name, options)[labelled:]
+        return _Template(names, labelled, kernel, inputs, params, options)
 
     def _wrt_bits(self, kernel: Kernel, wrt: str | Sequence[str] | None) -> int:
-        if wrt is None:
-            known = self._default_bits.get(kernel.index)
-            if known is None:
-                known = self._default_bits[kernel.index] = self._wrt_bits(kernel, self.trains)
-            return known
-        if not isinstance(wrt, (str, list, tuple)):
+        if isinstance(wrt, str):
+            wrt = (wrt,)
+        elif wrt is not None and not isinstance(wrt, (list, tuple)):
             raise TypeError(f"{self.name}: wrt must be the name of an argument or several, got {type(wrt).__name__}")
+        key = kernel.inputs, kernel.differentiable, wrt and tuple(wrt)
+        known = self._known_bits.get(key)
+        if known is None:
+            known = self._known_bits[key] = self._bits_of(kernel, self.trains if wrt is None else wrt)
+        return known
+
+    def _bits_of(self, kernel: Kernel, wrt: Sequence[str]) -> int:
         bits = 0
-        for name in (wrt,) if isinstance(wrt, str) else wrt:
+        for name in wrt:
             k = kernel.inputs.index(name) if name in kernel.inputs else -1
             if k < 0 or not kernel.differentiable >> k & 1:
                 raise ValueError(

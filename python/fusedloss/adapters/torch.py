@@ -23,8 +23,9 @@ import inspect
 import json
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -89,15 +90,18 @@ class _Call:
         self._data = tuple(self._places.pop(name) for name in _data_names(loss))
         options = set(self._places.values())
         self._data_places = tuple(k for k in range(len(names)) if k not in options)
+        self._in_order = self._data == tuple(range(len(names)))
         self.wrt_places = tuple(map(names.index, wrt))
 
-    def arguments(self, tensors: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+    def arguments(self, tensors: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and keyword arguments of the loss."""
-        arrays = [_array_of(tensor) if isinstance(tensor, torch.Tensor) else tensor for tensor in tensors]
+        arrays = tuple([_array_of(tensor) if isinstance(tensor, torch.Tensor) else tensor for tensor in tensors])
+        options: dict[str, Any] = {"n_threads": torch.get_num_threads()}
+        if self._in_order:
+            return arrays, options
+        options |= {name: arrays[place] for name, place in self._places.items()}
         data = [[arrays[k] for k in place] if isinstance(place, list) else arrays[place] for place in self._data]
-        options = {name: arrays[place] for name, place in self._places.items()}
-        options["n_threads"] = torch.get_num_threads()
-        return data, options
+        return tuple(data), options
 
     def value(self, value: Any, tensors: Sequence[Any]) -> Any:
         """What the loss gives, as a tensor."""
@@ -107,9 +111,7 @@ class _Call:
 
     def dtype(self, tensors: Sequence[Any]) -> Any:
         """The dtype of the value: what the floating data have in common."""
-        dtypes = [tensors[k].dtype for k in self._data_places]
-        floating = {dtype for dtype in dtypes if dtype.is_floating_point}
-        return functools.reduce(torch.promote_types, floating) if floating else torch.float64
+        return _common(*[tensors[k].dtype for k in self._data_places])
 
     def run(self, tensors: Sequence[Any]) -> Any:
         """The value."""
@@ -161,6 +163,12 @@ class _Call:
         return spread
 
 
+@functools.cache
+def _common(*dtypes: Any) -> Any:
+    floating = [dtype for dtype in dtypes if dtype.is_floating_point]
+    return functools.reduce(torch.promote_types, floating) if floating else torch.float64
+
+
 @functools.lru_cache(maxsize=1024)
 def _call_of(text: str) -> _Call:
     """The call that `_text_of` described."""
@@ -169,68 +177,45 @@ def _call_of(text: str) -> _Call:
     return _Call(loss.bind(**constants) if constants else loss, tuple(names), tuple(wrt))
 
 
-@functools.lru_cache(maxsize=1024)
-def _described(
-    name: str, names: tuple[str, ...], wrt: tuple[str, ...], constants: tuple[tuple[str, Any], ...]
-) -> _Call:
-    """The same call as by way of its text, sooner."""
-    return _call_of(_text_of(name, names, wrt, constants))
-
-
 @torch.compiler.assume_constant_result
 def _text_of(name: str, names: tuple[str, ...], wrt: tuple[str, ...], constants: tuple[tuple[str, Any], ...]) -> str:
-    """A call in the only type for constants that operators of PyTorch and our cache both take."""
+    """A call in the only type for constants that operators of PyTorch take."""
     return json.dumps((name, names, wrt, dict(constants)), default=lambda value: value.tolist())
 
 
 # ---- autograd -------------------------------------------------------------------------------------
 
 
-def _final(grads: Sequence[Any]) -> Sequence[Any]:
-    """Gradients that say so when they are differentiated in turn."""
-    # The functional transforms always keep the graph, and let nobody mark tensors.
-    if not torch.is_grad_enabled() or torch._C._functorch.peek_interpreter_stack() is not None:
-        return grads
-    # `once_differentiable` does this where the cotangent requires a gradient; else it would count as a constant.
-    refuse = torch._C._functions.DelayedError(b"fusedloss: losses can be differentiated once", len(grads))
-    refused = refuse(*(grad.detach().requires_grad_() for grad in grads))
-    return refused if len(grads) > 1 else (refused,)
+_REFUSAL = "fusedloss: losses can be differentiated once"
 
 
-def _apply_to(function: Any, *args: Any) -> Any:
-    """``function.apply``, which binds a signature first that only the functional transforms may need."""
-    if torch._C._are_functorch_transforms_active():
-        return function.apply(*args)
-    return super(torch.autograd.Function, function).apply(*torch._functorch.utils.unwrap_dead_wrappers(args))
-
-
-class _Reduced(torch.autograd.Function):
-    """A mean or a sum, whose gradients are computed along with it."""
+class _Along(torch.autograd.Function):
+    """The gradients are computed along with a mean or a sum, and multiplied by the cotangent when that is known."""
 
     @staticmethod
-    def forward(call: _Call, *tensors: Any) -> Any:
-        return tuple(call.value_and_grads(tensors))
+    def forward(ctx: Any, call: _Call, *tensors: Any) -> Any:
+        value, *grads = call.value_and_grads(tensors)
+        ctx.call = call
+        ctx.save_for_backward(*grads)
+        return value
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-        ctx.call, *tensors = inputs
-        # Gradients of leaves may be added to in place, so they must not be those that are kept.
-        ctx.leaves = [tensors[k].is_leaf for k in ctx.call.wrt_places]
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(*output[1:])
-
-    @staticmethod
-    def backward(ctx: Any, cotangent: Any, *_: Any) -> Any:
-        unit = cotangent.item() == 1.0
-        grads = [
-            grad if unit and not leaf else grad * cotangent.to(grad.dtype)
-            for grad, leaf in zip(ctx.saved_tensors, ctx.leaves, strict=True)
-        ]
-        return (None, *ctx.call.spread(_final(grads)))
+    def backward(ctx: Any, cotangent: Any) -> Any:
+        grads = ctx.saved_tensors
+        if _keeps_graph():  # and with it what is saved
+            grads = [grad * cotangent.to(grad.dtype) for grad in grads]
+        elif cotangent.item() != 1.0:
+            grads = [grad.mul_(cotangent) for grad in grads]
+        if torch.is_grad_enabled():
+            # `once_differentiable` does this where the cotangent requires a gradient; else they would be constants.
+            refuse = torch._C._functions.DelayedError(_REFUSAL.encode(), len(grads))
+            refused = refuse(*(grad.detach().requires_grad_() for grad in grads))
+            grads = refused if len(grads) > 1 else (refused,)
+        return (None, *ctx.call.spread(grads))
 
 
-class _Unreduced(torch.autograd.Function):
-    """One value per term: gradients need to know the cotangent."""
+class _Afterwards(torch.autograd.Function):
+    """The gradients are computed when the cotangent is known: of one value per term, and in functional transforms."""
 
     @staticmethod
     def forward(call: _Call, *tensors: Any) -> Any:
@@ -243,7 +228,36 @@ class _Unreduced(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cotangent: Any) -> Any:
-        return (None, *ctx.call.spread(_final(ctx.call.backward(cotangent, ctx.saved_tensors))))
+        call, tensors = ctx.call, ctx.saved_tensors
+        grads = (
+            _Gradients.apply(call, cotangent, *tensors)
+            if torch.is_grad_enabled()
+            else call.backward(cotangent, tensors)
+        )
+        return (None, *call.spread(grads))
+
+
+class _Gradients(torch.autograd.Function):
+    """The gradients as a function, which has none."""
+
+    @staticmethod
+    def forward(call: _Call, cotangent: Any, *tensors: Any) -> Any:
+        return tuple(call.backward(cotangent, tensors))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        raise RuntimeError(_REFUSAL)
+
+
+# Without `Function.apply`, which prepares for the functional transforms first.
+_along = super(torch.autograd.Function, _Along).apply
+_afterwards = super(torch.autograd.Function, _Afterwards).apply
+# Since PyTorch 2.5; that copies are always made is only slower.
+_keeps_graph = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)
 
 
 # ---- torch.compile: the same as operators ---------------------------------------------------------
@@ -343,81 +357,156 @@ def _tensors_of(values: Sequence[Any]) -> list[Any]:
     return tensors
 
 
-def _apply(loss: Loss[Any], data: tuple[str, ...], defaults: dict[str, Any], given: dict[str, Any]) -> Any:
-    """Run a loss on the arguments of a call, the first of which are data."""
-    tensors: dict[str, Any] = {}
-    for name in data:
-        value = given.pop(name)
-        if isinstance(value, (list, tuple)) and value and isinstance(value[0], torch.Tensor):
-            tensors.update({f"{name}.{k}": tensor for k, tensor in enumerate(value)})
-        else:
-            tensors[name] = value
-    tensors = dict(zip(tensors, _tensors_of(list(tensors.values())), strict=True))
-    constants = {}
-    for name, value in given.items():
-        if isinstance(value, torch.Tensor):
-            tensors[name] = value
-        elif value is not None:
-            constants[name] = value
-    for name, tensor in tensors.items():
-        if not tensor.is_cpu:
-            raise TypeError(f"{loss.name}: {name} is on device {tensor.device}, expected a tensor on the CPU")
-    wrt: tuple[str, ...] = ()
-    if torch.is_grad_enabled():
-        wrt = tuple(name for name, tensor in tensors.items() if tensor.requires_grad)
-        for name in wrt:
-            if name.partition(".")[0] not in loss.differentiable:
-                raise RuntimeError(f"{loss.name}: {name} requires a gradient, but the loss has none for it")
-    description = loss.name, tuple(tensors), wrt, tuple(constants.items())
-    unreduced = constants.get("reduction", defaults.get("reduction")) == "none"
-    if torch.compiler.is_compiling():
-        text = _text_of(*description)
-        if wrt and not unreduced:
-            return _value_and_grads(list(tensors.values()), text)[0]
-        return _value(list(tensors.values()), text)
+class _Kind(NamedTuple):
+    """What must be known of a tensor to know what a call with it is."""
+
+    dtype: Any
+    shape: Any
+    differentiate: bool
+    device: Any
+
+
+def _kinds(value: Any, differentiate: bool) -> Any:
+    """Those of a list of tensors; what is none stands for itself."""
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], torch.Tensor):
+        return [_Kind(t.dtype, t.shape, differentiate and t.requires_grad, t.device) for t in value]
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class _Callee:
+    """A loss and how it is called here."""
+
+    loss: Loss[Any]
+    parameters: tuple[str, ...]
+    positional: tuple[str, ...]
+    data: tuple[str, ...]
+    reduction: str  # unless told
+    changed: dict[str, Any]  # other defaults that are not those of the loss
+    theirs: Callable[..., Any] | None  # PyTorch's function of this name
+
+    @property
+    def broadcasts(self) -> bool:
+        return self.theirs is not None and self.loss.family == "elementwise"
+
+
+@dataclass
+class _Reading:
+    """What a call is and where its tensors stand: all that does not depend on what they hold."""
+
+    callee: _Callee
+    places: dict[str, tuple[int, int | None]]  # of tensors, among all arguments and in a list
+    wrt: tuple[str, ...]
+    constants: dict[str, Any]
+    ready: bool  # tensors are passed on as they are given
+
+    def tensors(self, values: Sequence[Any]) -> list[Any]:
+        """Of all arguments those that are passed on as tensors."""
+        if self.ready:
+            return [values[place] for place, _ in self.places.values()]
+        chosen = [values[place] if k is None else values[place][k] for place, k in self.places.values()]
+        return _broadcast(self.callee, chosen) if self.callee.broadcasts else _tensors_of(chosen)
+
+    @property
+    def unreduced(self) -> bool:
+        return bool(self.constants.get("reduction", self.callee.reduction) == "none")
+
+    @property
+    def text(self) -> str:
+        return _text_of(self.callee.loss.name, tuple(self.places), self.wrt, tuple(self.constants.items()))
+
+    @functools.cached_property
+    def call(self) -> _Call:
+        return _call_of(self.text)
+
+
+def _read(callee: _Callee, count: int, keywords: tuple[str, ...], kinds: tuple[Any, ...]) -> _Reading | None:
+    """A call with so many positional arguments and these keywords; None if only PyTorch can do it."""
+    loss, title, positional = callee.loss, callee.loss.name, callee.positional[:count]
+    if len(positional) < count:
+        raise TypeError(f"{title} takes {len(positional)} positional arguments, got {count}")
+    for name in keywords:
+        if name not in callee.parameters:
+            raise TypeError(f"{title} has no argument {name!r}")
+        if name in positional:
+            raise TypeError(f"{title} got {name!r} twice")
+    order = (*positional, *keywords)
+    for name in callee.data:
+        if name not in order:
+            raise TypeError(f"{title} lacks the argument {name!r}")
+    known = [_Kind(*k) if isinstance(k, tuple) and k and isinstance(k[0], torch.dtype) else k for k in kinds]
+    given = {**callee.changed, **dict(zip(order, known, strict=True))}
+    if callee.theirs is not None:
+        if _is_beyond(callee, given):
+            return None
+        legacy = [given.pop(name, None) for name in _LEGACY]
+        if legacy != [None, None]:
+            given["reduction"] = import_module("torch.nn._reduction").legacy_get_string(*legacy)
+    places: dict[str, tuple[int, int | None]] = {}
+    tensors: dict[str, _Kind] = {}
+    constants: dict[str, Any] = {}
+    for name in dict.fromkeys((*callee.data, *given)):
+        kind = given[name]
+        if isinstance(kind, list) and kind and isinstance(kind[0], _Kind):
+            places.update({f"{name}.{k}": (order.index(name), k) for k in range(len(kind))})
+            tensors.update({f"{name}.{k}": each for k, each in enumerate(kind)})
+        elif isinstance(kind, _Kind):
+            places[name], tensors[name] = (order.index(name), None), kind
+        elif name in callee.data:  # a number, say
+            places[name] = order.index(name), None
+        elif kind is not None:
+            constants[name] = kind
+    for name, kind in tensors.items():
+        if kind.device.type != "cpu":
+            raise TypeError(f"{title}: {name} is on device {kind.device}, expected a tensor on the CPU")
+    wrt = tuple(name for name, kind in tensors.items() if kind.differentiate)
+    for name in wrt:
+        if name.partition(".")[0] not in loss.differentiable:
+            raise RuntimeError(f"{title}: {name} requires a gradient, but the loss has none for it")
+    ready = len(tensors) == len(places) and all(k is None for _, k in places.values())
+    if ready and callee.broadcasts:
+        ready = all(tensors[name].shape == tensors[callee.data[0]].shape for name in callee.data)
+    return _Reading(callee, places, wrt, constants, ready)
+
+
+_look_up = functools.lru_cache(maxsize=4096)(_read)
+
+
+def _read_before(*call: Any) -> _Reading | None:
+    """What `_read` gives, sooner."""
     try:
-        call = _described(*description)
-    except TypeError:  # lists and arrays cannot be looked up
-        call = _call_of(_text_of(*description))
-    if not wrt:
-        return call.run(list(tensors.values()))
-    if unreduced:
-        return _apply_to(_Unreduced, call, *tensors.values())
-    return _apply_to(_Reduced, call, *tensors.values())[0]
+        return _look_up(*call)
+    except TypeError:  # lists and arrays cannot be looked up, and wrong calls are refused below
+        pass
+    return _read(*call)
 
 
-def _is_beyond(loss: Loss[Any], names: tuple[str, ...], given: dict[str, Any]) -> bool:
+def _is_beyond(callee: _Callee, given: dict[str, Any]) -> bool:
     """Whether PyTorch has more: gradients in targets, a weight for every score, a row in odd shapes."""
-    data = {name: given[name] for name in names if isinstance(given[name], torch.Tensor)}
-    if any(tensor.requires_grad and name not in loss.differentiable for name, tensor in data.items()):
-        return torch.is_grad_enabled()
-    if loss.family != "rows":
+    data = {name: given[name] for name in callee.data if isinstance(given[name], _Kind)}
+    if any(kind.differentiate and name not in callee.loss.differentiable for name, kind in data.items()):
+        return True
+    if callee.loss.family != "rows":
         return False
-    weight, scores, target = given.get("weight"), data.get(names[0]), data.get(names[1])
-    many = isinstance(weight, torch.Tensor) and weight.dim() > 1
-    one_row = scores is not None and target is not None and scores.dim() == 1 and target.shape == (1,)
-    return many or one_row or (scores is not None and not scores.dim())
+    weight, scores, target = given.get("weight"), data.get(callee.data[0]), data.get(callee.data[1])
+    many = isinstance(weight, _Kind) and len(weight.shape) > 1
+    one_row = scores is not None and target is not None and len(scores.shape) == 1 and target.shape == (1,)
+    return many or one_row or (scores is not None and not scores.shape)
 
 
-def _as_in_torch(loss: Loss[Any], names: tuple[str, ...], given: dict[str, Any]) -> None:
-    """Do what only PyTorch's own functions do with their arguments."""
-    legacy = [given.pop(name, None) for name in _LEGACY]
-    if legacy != [None, None]:
-        given["reduction"] = import_module("torch.nn._reduction").legacy_get_string(*legacy)
-    if loss.family != "elementwise":
-        return
-    first, *others = tensors = _tensors_of([given[name] for name in names])
-    if loss.name == "gaussian_nll_loss" and others[1].shape == first.shape[:-1]:
+def _broadcast(callee: _Callee, values: Sequence[Any]) -> list[Any]:
+    """Tensors of which the data have one shape, as only PyTorch's own functions take them."""
+    count = len(callee.data)
+    first, *others = _tensors_of(values[:count])
+    if callee.loss.name == "gaussian_nll_loss" and others[1].shape == first.shape[:-1]:
         others[1] = others[1].unsqueeze(-1)
-    if any(other.shape != first.shape for other in others):
-        if others[0].shape != first.shape:
-            warnings.warn(
-                f"{loss.name}: {names[0]} has shape {tuple(first.shape)}, {names[1]} {tuple(others[0].shape)}; "
-                "to broadcast these to each other is seldom meant",
-                stacklevel=4,
-            )
-        tensors = list(torch.broadcast_tensors(first, *others))
-    given.update(zip(names, tensors, strict=True))
+    if others[0].shape != first.shape:
+        warnings.warn(
+            f"{callee.loss.name}: {callee.data[0]} has shape {tuple(first.shape)}, {callee.data[1]} "
+            f"{tuple(others[0].shape)}; to broadcast these to each other is seldom meant",
+            stacklevel=4,
+        )
+    return [*torch.broadcast_tensors(first, *others), *values[count:]]
 
 
 def _parameters_in_torch(loss: Loss[Any]) -> dict[str, inspect.Parameter] | None:
@@ -438,32 +527,40 @@ def _function_of(loss: Loss[Any], known: dict[str, inspect.Parameter]) -> Callab
     own = {name: p for name, p in loss._signature.parameters.items() if name not in known}
     parameters = [p.replace(annotation=inspect.Parameter.empty) for p in (*known.values(), *own.values())]
     signature = inspect.Signature(sorted(parameters, key=lambda p: p.kind))
-    theirs = getattr(torch.nn.functional, loss.name) if known else None
-    names = tuple(signature.parameters)
-    positional = tuple(p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
-    required = _data_names(loss)
-    changed = _AS_TORCH.get(loss.name, {})
-    defaults = {p.name: p.default for p in signature.parameters.values() if p.name == "reduction"}
-    title = loss.name
+    callee = _Callee(
+        loss,
+        tuple(signature.parameters),
+        tuple(p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD),
+        _data_names(loss),
+        loss._chosen_reduction,
+        _AS_TORCH.get(loss.name, {}),
+        getattr(torch.nn.functional, loss.name) if known else None,
+    )
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        if len(args) > len(positional):
-            raise TypeError(f"{title} takes {len(positional)} positional arguments, got {len(args)}")
-        given = {**changed, **dict(zip(positional, args, strict=False))}
-        for name, value in kwargs.items():
-            if name not in names:
-                raise TypeError(f"{title} has no argument {name!r}")
-            if name in positional[: len(args)]:
-                raise TypeError(f"{title} got {name!r} twice")
-            given[name] = value
-        for name in required:
-            if name not in given:
-                raise TypeError(f"{title} lacks the argument {name!r}")
-        if theirs is not None:
-            if _is_beyond(loss, required, given):
-                return theirs(*args, **kwargs)
-            _as_in_torch(loss, required, given)
-        return _apply(loss, required, defaults, given)
+        values, differentiate = (*args, *kwargs.values()), torch.is_grad_enabled()
+        kinds = [
+            (value.dtype, value.shape, differentiate and value.requires_grad, value.device)
+            if isinstance(value, torch.Tensor)
+            else _kinds(value, differentiate)
+            for value in values
+        ]
+        in_graph = torch.compiler.is_compiling()
+        read = _read if in_graph else _read_before
+        reading = read(callee, len(args), tuple(kwargs), tuple(kinds))
+        if reading is None:
+            return callee.theirs(*args, **kwargs)
+        tensors = reading.tensors(values)
+        if in_graph:
+            if reading.wrt and not reading.unreduced:
+                return _value_and_grads(tensors, reading.text)[0]
+            return _value(tensors, reading.text)
+        call = reading.call
+        if not call.wrt:
+            return call.run(tensors)
+        if torch._C._are_functorch_transforms_active():
+            return _Afterwards.apply(call, *tensors)
+        return (_afterwards if call.unreduced else _along)(call, *tensors)
 
     function.__name__ = function.__qualname__ = loss.name
     function.__doc__ = loss.__doc__
