@@ -27,6 +27,8 @@ bool has_swapped_bytes(const py::array& a) {
     return a.dtype().byteorder() == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<');
 }
 
+void refuse_none(const argument& who) { throw py::type_error(who.text() + " is None, expected an array"); }
+
 dtype dtype_of(const argument& who, const py::array& a) {
     // NumPy's type numbers are part of its ABI and cheaper to read than names.
     const py::dtype descriptor = a.dtype();

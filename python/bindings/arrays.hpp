@@ -29,6 +29,9 @@ bool is_float(dtype type);
 
 bool has_swapped_bytes(const py::array& a);
 
+// TypeError for an array that is missing.
+[[noreturn]] void refuse_none(const argument& who);
+
 // The dtype of an array the core can read as it lies; TypeError for anything else.
 dtype dtype_of(const argument& who, const py::array& a);
 

@@ -84,7 +84,7 @@ struct overlap_request : request<overlap_job> {
     void read_target(const py::object& given) {
         rows_job& rows = job.rows;
         const argument who = target_arg();
-        if (given.is_none()) throw py::type_error(who.text() + " is None, expected an array");
+        if (given.is_none()) refuse_none(who);
         const bool weak = PyFloat_Check(given.ptr()) || PyLong_Check(given.ptr());
         const py::array a = weak ? py::array(given) : as_array(given);
         const dtype t = dtype_of(who, a);
@@ -108,7 +108,7 @@ struct overlap_request : request<overlap_job> {
         else
             view(who, a, dtype_of(who, a), rows.dims, rows.shape, rows.label);
         if (position_weight) {
-            const argument weight_arg = arg("position_weight");
+            const argument weight_arg = arg("distance");
             const py::array w = array_in(position_weight);
             place(weight_arg, w, dtype_of(weight_arg, w), job.position_weight);
         }
@@ -135,7 +135,7 @@ struct overlap_request : request<overlap_job> {
             cost = py::float_(1.0) - py::module_::import("numpy").attr("eye")(n);
         job.label_weight = doubles(label_matrix, "cost", cost, 2, square);
         if (o.position_weight.is_none()) return;
-        const argument who = arg("position_weight");
+        const argument who = arg("distance");
         position_weight = over_scores(who, as_array(o.position_weight));
     }
 
@@ -147,20 +147,12 @@ struct overlap_request : request<overlap_job> {
         const std::int64_t valid = classes() == 1 ? 2 : classes();
         const fusedloss::label_report report =
             without_gil(rows.count, [&] { return rt::check_labels(rows, valid, threads); });
-        if (report.first_bad >= 0) refuse_label(report.first_bad, valid, o.ignore_index);
+        if (report.first_bad >= 0) {
+            dims = rows.dims;
+            std::memcpy(shape, rows.shape, sizeof(std::int64_t) * std::size_t(dims));
+            refuse_label(target_arg(), array_in(target), report.first_bad, valid, o.ignore_index);
+        }
         rows.ignores = rows.ignores && report.valid < rows.count;
-    }
-
-    [[noreturn]] void refuse_label(std::int64_t flat, std::int64_t valid, const py::object& ignored) {
-        const py::int_ given(array_in(target).attr("flat")[py::int_(flat)]);
-        dims = job.rows.dims;
-        std::memcpy(shape, job.rows.shape, sizeof(std::int64_t) * std::size_t(dims));
-        std::string text = target_arg().text() + index_text(flat) + " = " +
-                           py::cast<std::string>(py::str(given)) + " is not in [0, " + std::to_string(valid) +
-                           ")";
-        if (!ignored.is_none())
-            text += " and is not ignore_index (" + py::cast<std::string>(py::str(ignored)) + ")";
-        throw py::index_error(text);
     }
 
     void read_sample_weight(const py::object& given, int threads) {

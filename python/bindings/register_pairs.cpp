@@ -47,7 +47,7 @@ struct pairs_request : request<pairs_job> {
     void read_label(const py::object& given) {
         if (!info.traits.label) return;
         const argument who = label_arg();
-        if (given.is_none()) throw py::type_error(who.text() + " is None, expected an array");
+        if (given.is_none()) refuse_none(who);
         label = PyLong_Check(given.ptr()) || PyFloat_Check(given.ptr()) ? py::array(given) : as_array(given);
         const py::array a = array_in(label);
         if (is_float(dtype_of(who, a)))
@@ -80,10 +80,7 @@ struct pairs_request : request<pairs_job> {
             without_gil(count, [&] { return rt::check_labels(rows, valid, threads); });
         if (report.first_bad_weight >= 0) refuse_weight(report.first_bad_weight);
         if (report.first_bad >= 0)
-            throw py::index_error(
-                label_arg().text() + index_text(report.first_bad) + " = " +
-                py::cast<std::string>(py::str(array_in(label).attr("flat")[py::int_(report.first_bad)])) +
-                " is not in [0, " + std::to_string(valid) + ")");
+            refuse_label(label_arg(), array_in(label), report.first_bad, valid, py::none());
         weights = report.weight;
     }
 

@@ -49,8 +49,7 @@ struct rows_request : request<rows_job> {
         if (inputs > info.traits.inputs + info.traits.dense || !(given.is_none() || info.traits.label))
             throw py::type_error(arg(info.name).text() + " got arrays it does not take");
         if (given.is_none()) {
-            if (info.traits.label && inputs == info.traits.inputs)
-                throw py::type_error(label_arg().text() + " is None, expected an array");
+            if (info.traits.label && inputs == info.traits.inputs) refuse_none(label_arg());
             return;
         }
         const argument who = label_arg();
@@ -117,16 +116,8 @@ struct rows_request : request<rows_job> {
         job.class_weight = class_weight;
 
         if (report.first_bad_weight >= 0) refuse_weight(report.first_bad_weight);
-        if (report.first_bad >= 0) {
-            // The label as it was given: the report holds what fits 64 signed bits.
-            const py::int_ given_label(array_in(label).attr("flat")[py::int_(report.first_bad)]);
-            std::string text = label_arg().text() + index_text(report.first_bad) + " = " +
-                               py::cast<std::string>(py::str(given_label)) + " is not in [0, " +
-                               std::to_string(valid_labels) + ")";
-            if (!o.ignore_index.is_none())
-                text += " and is not ignore_index (" + py::cast<std::string>(py::str(o.ignore_index)) + ")";
-            throw py::index_error(text);
-        }
+        if (report.first_bad >= 0)
+            refuse_label(label_arg(), array_in(label), report.first_bad, valid_labels, o.ignore_index);
         weights = report.weight;
         if (o.divides == by_elements) {
             const double c = double(job.classes), high = weights.high * c;

@@ -1,4 +1,5 @@
 // One entry for the whole family of losses of the scores of pairs of vectors.
+#include <limits>
 #include <unordered_map>
 
 #include "fusedloss/core/similarity_job.hpp"
@@ -210,9 +211,7 @@ struct similarity_request : request<rows_job> {
         learned = py::array_t<double>(count);
         for (std::int64_t i = 0; i < count; ++i) {
             const std::int64_t y = many == 1 ? 0 : label.data()[i];
-            if (y >= many)
-                throw py::index_error(label_arg().text() + index_text(i) + " = " + std::to_string(y) +
-                                      " is not in [0, " + std::to_string(many) + ")");
+            if (y >= many) refuse_label(label_arg(), as_array(options.label), i, many, py::none());
             learned.mutable_data()[i] = number.data()[y];
         }
         job.learned = learned.data();
@@ -223,15 +222,21 @@ struct similarity_request : request<rows_job> {
                              "; expected class indices of an integer dtype");
     }
 
+    // Class indices as 64-bit integers; those beyond them become the largest, which is no class.
+    static py::array_t<std::int64_t> indices(const py::array& a) {
+        const auto largest = std::numeric_limits<std::int64_t>::max();
+        const bool beyond = a.dtype().kind() == 'u' && a.dtype().itemsize() == sizeof(largest);
+        const py::object within =
+            beyond ? py::module_::import("numpy").attr("minimum")(a, largest) : py::object(a);
+        return py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>(within);
+    }
+
     // Columns that are labelled with numbers of rows.
     void check_numbers(const argument& who, const py::array& a) const {
         if (is_float(dtype_of(who, a))) refuse_floats(who, a);
-        const py::array_t<std::int64_t, py::array::c_style | py::array::forcecast> index(a);
+        const py::array_t<std::int64_t> index = indices(a);
         for (std::int64_t i = 0; i < index.size(); ++i)
-            if (index.data()[i] < 0 || index.data()[i] >= count)
-                throw py::index_error(who.text() + "[" + std::to_string(i) +
-                                      "] = " + std::to_string(index.data()[i]) + " is not in [0, " +
-                                      std::to_string(count) + ")");
+            if (index.data()[i] < 0 || index.data()[i] >= count) refuse_label(who, a, i, count, py::none());
     }
 
     // One number for each column, as a further input of the loss of the rows.
@@ -255,8 +260,13 @@ struct similarity_request : request<rows_job> {
     // Scores that those of the pairs are compared with: as they are, or as another layer makes them.
     void read_compared() {
         similarity.compared.rows.rows.data = nullptr;
-        if (options.compared.is_none()) return;
         const argument who = arg("target");
+        if (options.compared.is_none()) {
+            // Two passes over the pairs put what they know of the columns beside them.
+            const int own = (options.flag & two_sided ? 2 : 0) + (options.first_loss >= 0);
+            if (job.inputs + own < info.traits.inputs) refuse_none(who);
+            return;
+        }
         const py::array a = as_array(options.compared);
         dtype_of(who, a);
         const bool by_layer = !options.compared_weight.is_none();
@@ -315,8 +325,11 @@ struct similarity_request : request<rows_job> {
             place_label();
             return;
         }
-        if (options.label.is_none()) return;
         const argument who = label_arg();
+        if (options.label.is_none()) {
+            if (info.traits.label) refuse_none(who);
+            return;
+        }
         const py::array a = as_array(options.label);
         const dtype t = dtype_of(who, a);
         if (is_float(t)) {
@@ -331,7 +344,7 @@ struct similarity_request : request<rows_job> {
         if (!has_shape(a, 1, shape))
             throw py::value_error(who.text() + " has shape " + shape_text(a) +
                                   ", expected class indices of shape " + shape_text(1, shape));
-        label = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>(a);
+        label = indices(a);
         place_label();
     }
     void place_dense() {
@@ -354,10 +367,7 @@ struct similarity_request : request<rows_job> {
         job.class_weight = weight_of_class;
         if (report.first_bad_weight >= 0) refuse_weight(report.first_bad_weight);
         if (report.first_bad >= 0)
-            throw py::index_error(
-                label_arg().text() + index_text(report.first_bad) + " = " + std::to_string(report.bad_label) +
-                " is not in [0, " + std::to_string(valid) + ")" +
-                (job.ignores ? " and is not ignore_index (" + std::to_string(job.ignore_index) + ")" : ""));
+            refuse_label(label_arg(), as_array(options.label), report.first_bad, valid, options.ignore_index);
         weights = report.weight;
     }
 

@@ -24,6 +24,16 @@ std::string arguments::index_text(std::int64_t flat) const {
     return dims ? "[" + text + "]" : text;
 }
 
+void arguments::refuse_label(const argument& who, const py::array& labels, std::int64_t flat,
+                             std::int64_t valid, const py::object& ignored) const {
+    const py::int_ label(labels.attr("flat")[py::int_(flat)]);
+    std::string text = who.text() + index_text(flat) + " = " + py::cast<std::string>(py::str(label)) +
+                       " is not in [0, " + std::to_string(valid) + ")";
+    if (!ignored.is_none())
+        text += " and is not ignore_index (" + py::cast<std::string>(py::str(ignored)) + ")";
+    throw py::index_error(text);
+}
+
 void arguments::add_input(py::handle given) {
     const int k = inputs++;
     input[k] = as_array(given, weak[k]);

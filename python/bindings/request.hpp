@@ -78,6 +78,10 @@ struct arguments {
     argument input_arg(int k) const;
     // "[2, 3]" for a flat index of the values; nothing for a single value.
     std::string index_text(std::int64_t flat) const;
+    // Of the class indices, the one that is not in [0, valid), as it was given; `ignored` is None where none
+    // is.
+    [[noreturn]] void refuse_label(const argument& who, const py::array& labels, std::int64_t flat,
+                                   std::int64_t valid, const py::object& ignored) const;
 
     void add_input(py::handle given);
     // After the first input: the axis of the classes, by default 1, or 0 of a single row.

@@ -156,12 +156,7 @@ class Activation(Documented[P]):
         if self._bound:
             kwargs = {**self._bound, **kwargs}
         threads = thread_count(kwargs.pop("n_threads", None))
-        try:
-            kernel, inputs, params, options = self._function(*args, **kwargs)
-        except (TypeError, ValueError) as error:
-            if str(error).startswith(self.name):
-                raise
-            raise type(error)(f"{self.name}: {error}") from None
+        kernel, inputs, params, options = self._described(args, kwargs)
         arrays = tuple(as_input(self.name, name, x) for name, x in zip(kernel.inputs, inputs, strict=True))
         return (kernel, arrays, params, options), threads
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ._composition import Asked, Given, Gradients, Shape, composed, given, samples_weighed, spread
+from ._composition import Asked, Given, Gradients, Shape, composed, given, samples_weighed
 from ._core_kernels import Head
 from ._loss import _GRAD, _REDUCTIONS, _VALUE, Array, Loss, Result
-from ._validation import integer
+from ._validation import integer, spread
 
 _POLICY = Head("selected_log_prob")
 _REFERENCE = Head("selected_log_prob", ("reference_input", "reference_weight", "reference_bias"))

@@ -11,7 +11,7 @@ import numpy as np
 
 from ._core_kernels import Kernel
 from ._loss import _GRAD, _REDUCTIONS, _VALUE, Array, Family, Loss, Result, _Enlist
-from ._validation import as_input, is_bfloat16
+from ._validation import as_array, spread
 
 _EACH = """
     Each array is reduced by itself, and the results are added; "none" adds them element by element,
@@ -257,14 +257,6 @@ def by_sample(array: Array, samples: Shape) -> Array:
     return array.reshape(*samples, int(np.prod(array.shape[len(samples) :])))
 
 
-def spread(name: str, array: Array, shape: Shape) -> Array:
-    """The array, broadcast."""
-    try:
-        return np.broadcast_to(array, shape)
-    except ValueError:
-        raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {shape}") from None
-
-
 class Composite(Kernel):
     """Plans added up: the kernel that a call of a composition runs, with its arguments and without any options."""
 
@@ -418,14 +410,3 @@ def each_given(name: str, value: Any) -> Given | tuple[Given, ...]:
 def several(argument: Given | tuple[Given, ...]) -> tuple[Given, ...]:
     """The arrays of an argument, whether it is a list or not."""
     return argument if isinstance(argument, tuple) else (argument,)
-
-
-def as_array(name: str, value: Any) -> Array:
-    """What the core takes, as an array."""
-    try:
-        array = np.asarray(as_input("", name, value))
-    except TypeError as error:
-        raise TypeError(str(error).removeprefix(": ")) from None
-    if (array.dtype.kind not in "biuf" and not is_bfloat16(array.dtype)) or array.dtype == np.longdouble:
-        raise TypeError(f"{name} has dtype {array.dtype}; expected a real floating, integer or bool array")
-    return array

@@ -216,7 +216,11 @@ class OverlapKernel(Kernel):
     __slots__ = ("grouped",)
 
     run = staticmethod(_core.overlap)
-    array_options = ("target", "weight", "position_weight", "cost")
+
+    @property
+    def array_options(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the leading options."""
+        return self.inputs[1], "weight", "distance", "cost"
 
     def __init__(self, info: Mapping[str, Any]) -> None:
         super().__init__(info)

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from ._core_kernels import Call
+from ._validation import flag
 
 P = ParamSpec("P")
 Self = TypeVar("Self", bound="Documented[Any]")
 
+_REFUSALS = (TypeError, ValueError, IndexError)
 _METADATA = ("Formula", "Gradient", "Hessian", "Domain", "Source")
 
 
@@ -53,7 +55,25 @@ class Documented(Generic[P]):
     def _probe(self) -> Call:
         """The call that the function makes with its default (or bound) parameters."""
         arrays = [0.0] * sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in self._signature.parameters.values())
-        call: Call = self._function(*arrays, **{k: v for k, v in self._bound.items() if k not in self.around})
+        return self._described(tuple(arrays), {k: v for k, v in self._bound.items() if k not in self.around})
+
+    @functools.cached_property
+    def _flags(self) -> frozenset[str]:
+        """The parameters that are true or false."""
+        return frozenset(p.name for p in self._signature.parameters.values() if p.annotation == "bool")
+
+    def _described(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+        """What the body asks for, given arguments that it takes; errors say who asks."""
+        try:
+            for name in self._flags & kwargs.keys():
+                flag(name, kwargs[name])
+            call: Call = self._function(*args, **kwargs)
+        except _REFUSALS as error:
+            if str(error).startswith(self.name):
+                raise
+            kind = next(kind for kind in _REFUSALS if isinstance(error, kind))
+            inner, _, said = str(error).partition(": ")  # of a loss that this one is made of
+            raise kind(f"{self.name}: {said if inner in self.registry else error}") from None
         return call
 
     @property

@@ -496,13 +496,7 @@ class Loss(Documented[P]):
 
     def _call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
         fixed = {key: value for key, value in self._bound.items() if key != "reduction"}
-        try:
-            call: Call = self._function(*args, **{**fixed, **kwargs})
-        except (TypeError, ValueError) as error:
-            if str(error).startswith(self.name):
-                raise
-            raise type(error)(f"{self.name}: {error}") from None
-        return call
+        return self._described(args, {**fixed, **kwargs})
 
     @functools.cached_property
     def _chosen_reduction(self) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import _core
 from ._core_kernels import ElementwiseKernel, kernels
+from ._validation import spread
 
 if TYPE_CHECKING:
     from ._loss import Array, Result
@@ -45,7 +46,7 @@ class _ThresholdKernel(ElementwiseKernel):
         threads: int,
     ) -> tuple[Any, tuple[Any, ...], Any, Any]:
         x, thresholds, target = inputs[0], np.asarray(inputs[1]), np.asarray(inputs[2])
-        classes = _checked_labels(label, thresholds, target)
+        classes = _checked_labels(label, thresholds, target, np.shape(x))
         edges = _edges(thresholds)
         bits, own = wrt & _INPUT, None
         if wrt & _THRESHOLDS:
@@ -74,7 +75,7 @@ class _ThresholdKernel(ElementwiseKernel):
         return value, grads, hess, aux
 
 
-def _checked_labels(loss: str, thresholds: Array, target: Array) -> Array:
+def _checked_labels(loss: str, thresholds: Array, target: Array, shape: tuple[int, ...]) -> Array:
     """The class indices, refused by name where they or the thresholds cannot be right."""
     if thresholds.dtype.kind not in "fViu":
         raise TypeError(f"{loss}: thresholds has dtype {thresholds.dtype}, expected real numbers")
@@ -84,6 +85,7 @@ def _checked_labels(loss: str, thresholds: Array, target: Array) -> Array:
         raise ValueError(f"{loss}: thresholds must ascend")
     if target.dtype.kind not in "biu":
         raise TypeError(f"{loss}: target has dtype {target.dtype}, expected class indices of an integer dtype")
+    spread(f"{loss}: target", target, shape)
     classes = thresholds.size + 1
     wrong = (target < 0) | (target >= classes)
     if wrong.any():

@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+_LARGEST = 2**1023  # integers below fit into a double
 
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a real number, got {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is larger than any floating-point number") from None
     if math.isnan(number):
         raise ValueError(f"{name} must not be NaN")
     return number
@@ -55,12 +62,26 @@ def in_range(name: str, value: Any, low: float, high: float, *, inclusive: str =
 
 
 def integer(name: str, value: Any) -> int:
-    """A whole number."""
-    if type(value) is int:
-        return value
-    if not isinstance(value, np.integer):
+    """A whole number of 64 bits."""
+    if type(value) is not int and not isinstance(value, np.integer):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-    return int(value)
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{name} must be an integer of 64 bits, got {number}")
+    return number
+
+
+def flag(name: str, value: Any) -> None:
+    """Refuses what is neither true nor false."""
+    if not isinstance(value, (bool, np.bool_)) and not (isinstance(value, (int, np.integer)) and value in (0, 1)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def one_of(name: str, value: Any, numbers: Collection[int]) -> float:
+    """One of a few numbers."""
+    if not isinstance(value, (int, float, np.number)) or value not in numbers:
+        raise ValueError(f"{name} must be {' or '.join(map(str, numbers))}, got {value!r}")
+    return float(value)
 
 
 def choice(name: str, value: Any, options: Collection[str]) -> str:
@@ -76,12 +97,31 @@ def as_input(loss: str, name: str, value: Any) -> Any:
     Anything with ``__array__`` or a CPU ``__dlpack__`` is accepted; masked arrays, None, and arrays on
     another device are refused.
     """
-    if type(value) is float or type(value) is int:
+    if type(value) is float or (type(value) is int and -_LARGEST < value < _LARGEST):
         return value
     return value if type(value) is np.ndarray else _converted(loss, name, value)
 
 
-def _converted(loss: str, name: str, value: Any) -> np.ndarray[Any, Any]:
+def as_array(name: str, value: Any) -> Array:
+    """What the core takes, as an array; errors name no loss."""
+    try:
+        array = np.asarray(as_input("", name, value))
+    except TypeError as error:
+        raise TypeError(str(error).removeprefix(": ")) from None
+    if (array.dtype.kind not in "biuf" and not is_bfloat16(array.dtype)) or array.dtype == np.longdouble:
+        raise TypeError(f"{name} has dtype {array.dtype}; expected a real floating, integer or bool array")
+    return array
+
+
+def spread(name: str, array: Array, shape: tuple[int, ...]) -> Array:
+    """The array, broadcast."""
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {shape}") from None
+
+
+def _converted(loss: str, name: str, value: Any) -> Array:
     if value is None:
         raise TypeError(f"{loss}: {name} is None, expected an array")
     if isinstance(value, np.ma.MaskedArray):

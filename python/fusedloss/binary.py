@@ -174,7 +174,11 @@ def sigmoid_focal_loss(
     {common}
     """
     form = choice("soft_target", soft_target, ("linear", "exp_bce", "monai"))
-    a = -1.0 if alpha is None or alpha == -1 else in_range("alpha", alpha, 0.0, 1.0)
+    a = (
+        -1.0
+        if alpha is None or (isinstance(alpha, (int, float)) and alpha == -1)
+        else in_range("alpha", alpha, 0.0, 1.0)
+    )
     return _focal(input, target, form, non_negative("gamma", gamma), alpha=a)
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._blocks import Guided, LateInteraction
-from ._composition import as_array, composed, composition_of_a_batch, given
+from ._composition import composed, composition_of_a_batch, given
 from ._core_kernels import SimilarityKernel
 from ._loss import Result, similarity
-from ._validation import choice, finite
+from ._validation import as_array, choice, finite
 from ._validation import positive as _positive
 from .multiclass import cross_entropy
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -229,8 +231,10 @@ def minimum_point_distance_iou_loss(
         are relative to their image.
     {common}
     """
-    height, width = image_size
-    diagonal = float(np.hypot(positive("image_size", height), positive("image_size", width)))
+    if np.shape(image_size) != (2,):
+        raise ValueError(f"image_size must be a height and a width, got {image_size!r}")
+    height, width = (positive("image_size", side) for side in image_size)
+    diagonal = math.hypot(height, width)
     return box_kernels.minimum_point_distance_iou(
         boxes1, boxes2, format=_code(format), eps=non_negative("eps", eps), diagonal=diagonal
     )

@@ -12,7 +12,7 @@ from ._batch import Later, ScorePairs
 from ._composition import Given, Part, Plan, composed, composition_of_a_batch, given
 from ._core_kernels import kernels, pair_kernels
 from ._loss import Result, elementwise, pairs
-from ._validation import as_input, choice, finite, non_negative
+from ._validation import as_array, choice, finite, non_negative, one_of, spread
 from ._validation import positive as _positive
 from .activation import softmax
 from .ranking import bpr_loss
@@ -278,15 +278,14 @@ def contrastive_loss(
         Added to every component of the difference.
     {common}
     """
-    if similar_label not in (0, 1):
-        raise ValueError(f"similar_label must be 0 or 1, got {similar_label!r}")
+    similar = one_of("similar_label", similar_label, (0, 1))
     return pair_kernels.contrastive(
         x1,
         x2,
         target,
         margin=finite("margin", margin),
         positive_margin=finite("positive_margin", positive_margin),
-        similar_label=float(similar_label),
+        similar_label=similar,
         scale=_positive("scale", scale),
         power=2.0 if squared else 1.0,
         axis=axis,
@@ -551,15 +550,15 @@ def online_contrastive_loss(
         The Euclidean distance, one minus the cosine, or minus the dot product.
     {common}
     """
-    if similar_label not in (0, 1):
-        raise ValueError(f"similar_label must be 0 or 1, got {similar_label!r}")
+    similar = one_of("similar_label", similar_label, (0, 1))
     hard = None
     if choice("distance", distance, ("lp", "cosine")) == "cosine":
         measured = cosine_distance.bind(axis=axis)
     else:
         measured = pairwise_distance.bind(axis=axis, eps=0.0)
     if np.ndim(x1):
-        hard = _hard(np.asarray(measured(x1, x2)), np.asarray(target) == similar_label)
+        distances = np.asarray(measured(x1, x2))
+        hard = _hard(distances, spread("target", as_array("target", target), distances.shape) == similar)
     return pair_kernels.contrastive(
         x1,
         x2,
@@ -567,7 +566,7 @@ def online_contrastive_loss(
         weight=hard,
         margin=finite("margin", margin),
         positive_margin=0.0,
-        similar_label=float(similar_label),
+        similar_label=similar,
         scale=1.0,
         power=2.0,
         axis=axis,
@@ -577,7 +576,6 @@ def online_contrastive_loss(
 
 def _hard(distances: Any, similar: Any) -> Any:
     """The pairs that are on the wrong side of one of the other kind, as a mask."""
-    similar = np.broadcast_to(similar, distances.shape)
     near, far = distances[similar], distances[~similar]
     farthest = np.fmax.reduce(near) if near.size > 1 else far.mean() if far.size else 0.0
     nearest = np.fmin.reduce(far) if far.size > 1 else near.mean() if near.size else 0.0
@@ -633,7 +631,7 @@ def _weights(name: str, value: ArrayLike | None, scores: Given) -> Any:
     """Weights of scores, flat, in double precision."""
     if value is None:
         return np.ones(scores.array.size)
-    weights = np.asarray(as_input("", name, value), np.float64)
+    weights = as_array(name, value).astype(np.float64)
     if weights.shape != scores.array.shape:
         raise ValueError(f"{name} has shape {weights.shape}, expected {scores.array.shape}")
     if not (np.isfinite(weights) & (weights >= 0.0)).all():

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core
-from ._composition import as_array
 from ._loss import Array
-from ._validation import choice, finite
+from ._validation import as_array, choice, finite
 from .activation import l2_normalize
 
 __all__ = [

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ._core_kernels import row_kernels
 from ._loss import Array, Result, rows
-from ._validation import as_input, choice, finite, in_range, integer, non_negative, positive
+from ._validation import as_array, as_input, choice, finite, in_range, integer, non_negative, one_of, positive, spread
 
 __all__ = [
     "brier_loss",
@@ -261,9 +261,7 @@ def softmax_focal_loss(
     if isinstance(alpha, (int, float, np.number)):
         factor = non_negative("alpha", alpha)
     elif alpha is not None:
-        weight = np.asarray(alpha, np.float64)
-        if not (weight >= 0.0).all() or np.isinf(weight).any():
-            raise ValueError(f"alpha must be finite and not negative, got {alpha!r}")
+        weight = _class_numbers("alpha", alpha, "not negative", _classes(input, axis))
     if _is_dense("softmax_focal_loss", target):
         return row_kernels.softmax_focal_dense(input, target, axis=axis, weight=weight, gamma=gamma, alpha=factor)
     return row_kernels.softmax_focal(
@@ -366,7 +364,7 @@ def poly_cross_entropy(
         Rows with this class index count for nothing.
     {common}
     """
-    if isinstance(epsilon, (int, float)) or not 1 <= len(epsilon) <= 4:
+    if np.ndim(epsilon) != 1 or not 1 <= len(epsilon) <= 4:
         raise ValueError(f"epsilon must be a sequence of one to four numbers, got {epsilon!r}")
     coefficients = [finite("epsilon", e) for e in epsilon]
     return _poly("poly_cross_entropy", input, target, axis, ignore_index, 1.0, coefficients)
@@ -494,7 +492,10 @@ def logit_adjusted_cross_entropy(
     {common}
     """
     tau = finite("tau", tau)
-    offset = None if prior is None else tau * np.log(_frequencies("prior", prior))
+    offset = None
+    if prior is not None:
+        classes = _classes(input, axis)
+        offset = tau * np.log(_class_numbers("prior", prior, "positive", classes))
     return row_kernels.cross_entropy(input, label=target, axis=axis, ignore_index=ignore_index, offset=offset)
 
 
@@ -540,15 +541,12 @@ def ldam_loss(
     {common}
     """
     scale, largest = positive("scale", scale), non_negative("max_margin", max_margin)
-    margin = None
+    margin, classes = None, _classes(input, axis)
     if counts is not None:
-        rarity = _frequencies("counts", counts) ** -0.25
+        rarity = _class_numbers("counts", counts, "positive", classes) ** -0.25
         margin = scale * largest * rarity / rarity.max(initial=0.0)
-    elif largest > 0.0:
-        shape = np.shape(as_input("ldam_loss", "input", input))
-        along = min(1, len(shape) - 1) if axis is None else integer("axis", axis)
-        if -len(shape) <= along < len(shape):  # refused by name later
-            margin = np.full(shape[along], scale * largest)
+    elif largest > 0.0 and classes is not None:
+        margin = np.full(classes, scale * largest)
     return row_kernels.cross_entropy(
         input,
         label=target,
@@ -586,17 +584,28 @@ def class_balanced_weights(counts: ArrayLike, *, beta: float = 0.999, normalize:
     ValueError
         If `beta` is out of range or a count is not positive.
     """
-    number = _frequencies("counts", counts)
+    number = _class_numbers("counts", counts, "positive")
     beta = in_range("beta", beta, 0.0, 1.0, inclusive="low")
     weights: Array = np.ones_like(number) if beta == 0.0 else (1.0 - beta) / -np.expm1(number * math.log(beta))
     return weights / weights.mean() if normalize else weights
 
 
-def _frequencies(name: str, value: ArrayLike) -> Array:
-    frequencies: Array = np.asarray(value, np.float64)
-    if not (frequencies > 0.0).all() or not np.isfinite(frequencies).all():
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    return frequencies
+def _classes(input: Any, axis: int | None) -> int | None:
+    """How many classes the scores have; None where there is no such axis, which is refused by name later."""
+    shape = as_array("input", input).shape
+    along = min(1, len(shape) - 1) if axis is None else integer("axis", axis)
+    return shape[along] if -len(shape) <= along < len(shape) else None
+
+
+def _class_numbers(name: str, value: Any, sign: str, classes: int | None = None) -> Array:
+    """Finite numbers that are "positive" or "not negative", one for each of so many classes."""
+    numbers = as_array(name, value).astype(np.float64)
+    right = numbers > 0.0 if sign == "positive" else numbers >= 0.0
+    if not (right & np.isfinite(numbers)).all():
+        raise ValueError(f"{name} must be {sign} and finite, got {value!r}")
+    if classes is not None and numbers.shape != (classes,):
+        raise ValueError(f"{name} has shape {numbers.shape}, expected one number per class: ({classes},)")
+    return numbers
 
 
 @rows(aliases=("gathered log-softmax", "log-probability of the label", "per-token log-probability"))
@@ -751,8 +760,10 @@ def dino_loss(
     """
     teacher: Any = target
     if center is not None:
-        teacher = np.asarray(target)
-        teacher = (teacher - np.asarray(center)).astype(teacher.dtype if teacher.dtype.kind not in "iub" else None)
+        teacher, middle = as_array("target", target), as_array("center", center)
+        if teacher.ndim:  # not in a call that only asks what the body would do
+            middle = spread("center", middle, teacher.shape)
+        teacher = (teacher - middle).astype(teacher.dtype if teacher.dtype.kind not in "iub" else None)
     return row_kernels.divergence(
         input,
         teacher,
@@ -819,11 +830,8 @@ def multi_margin_loss(
         One weight per class; as in PyTorch the mean still divides by the number of rows.
     {common}
     """
-    if p not in (1, 2):
-        raise ValueError(f"p must be 1 or 2, got {p!r}")
-    return row_kernels.multi_margin(
-        input, label=target, axis=axis, weight=weight, p=float(p), margin=finite("margin", margin), mean=1.0
-    )
+    power, margin = one_of("p", p, (1, 2)), finite("margin", margin)
+    return row_kernels.multi_margin(input, label=target, axis=axis, weight=weight, p=power, margin=margin, mean=1.0)
 
 
 @rows(aliases=("Weston-Watkins hinge", "multi-class SVM of Weston and Watkins"))

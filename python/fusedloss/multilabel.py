@@ -27,8 +27,8 @@ def _marked(target: ArrayLike, axis: int | None) -> Any:
     listed = np.logical_and.accumulate(index >= 0, axis=-1)
     wrong = listed & (index >= classes)
     if wrong.any():
-        at = tuple(int(k) for k in np.argwhere(wrong)[0])
-        raise IndexError(f"target holds {index[at]}, which is not in [0, {classes})")
+        at = tuple(int(k) for k in np.argwhere(np.moveaxis(wrong, -1, axis))[0])
+        raise IndexError(f"target{list(at)} = {np.moveaxis(index, -1, axis)[at]} is not in [0, {classes})")
     marked = np.zeros((*index.shape[:-1], classes + 1), bool)
     np.put_along_axis(marked, np.where(listed, index, classes), True, axis=-1)
     return np.moveaxis(marked[..., :classes], -1, axis)
