@@ -50,13 +50,13 @@ struct line_writer {
 struct pair_block {
     std::int64_t width;
     int rows;
-    bool stream;  // gradients go to `lines`
-    const void* vector[max_pair_vectors][panel_rows];
+    bool stream;                                 // gradients go to `lines`
+    void* vector[max_pair_vectors][panel_rows];  // read, never written
     std::ptrdiff_t
         ahead[max_pair_vectors];  // bytes from a row to the one that follows the panel in its place
     void* grad[max_pair_vectors][panel_rows];  // first null: not wanted
     line_writer lines[max_pair_vectors];
-    bool active[panel_rows];  // else the gradients of the row are zero
+    double active[panel_rows];  // 0: the gradients of the row are zero
 
     double eps, p;
     power_sum mode;

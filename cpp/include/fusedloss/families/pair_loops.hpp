@@ -200,13 +200,38 @@ FUSEDLOSS_INLINE native<double> join_lanes(native<double> v) {
 }
 constexpr int unit_packs = int(row_unit) / pack<double>::lanes;
 template <class Join>
-FUSEDLOSS_INLINE double join_unit(const pack<double>* sum) {
+FUSEDLOSS_INLINE native<double> join_halves(const pack<double>* sum) {
     constexpr int vectors = int(row_unit) / native_lanes<double>;
     native<double> v[vectors];
     std::memcpy(v, sum, sizeof v);
     for (int n = vectors / 2; n > 0; n /= 2)
         for (int i = 0; i < n; ++i) v[i] = Join::join(v[i], v[i + n]);
-    return join_lanes<Join, native_lanes<double> / 2>(v[0])[0];
+    return v[0];
+}
+template <class Join>
+FUSEDLOSS_INLINE double join_unit(const pack<double>* sum) {
+    return join_lanes<Join, native_lanes<double> / 2>(join_halves<Join>(sum))[0];
+}
+// The same of as many rows as a vector has lanes, of each a vector: lane r is of row r. Lanes that belong to
+// one row are a block; two vectors become one of blocks half as long.
+template <int Block, int Half>
+struct halves_of_blocks {
+    static constexpr int at(int l, int lanes) {
+        const int of_first = l % (lanes / 2), half = Block / 2;
+        return l / (lanes / 2) * lanes + of_first / half * Block + Half * half + l % half;
+    }
+};
+template <class Join, int Block = native_lanes<double>>
+FUSEDLOSS_INLINE native<double> join_rows(native<double>* v) {
+    for (int i = 0; i < Block / 2; ++i) {
+        const native<double> a = v[2 * i], b = v[2 * i + 1];
+        v[i] =
+            Join::join(shuffle<halves_of_blocks<Block, 0>>(a, b), shuffle<halves_of_blocks<Block, 1>>(a, b));
+    }
+    if constexpr (Block > 2)
+        return join_rows<Join, Block / 2>(v);
+    else
+        return v[0];
 }
 
 // Sums start anew after this many positions: the rounding errors of long ones stay small.
@@ -224,6 +249,10 @@ FUSEDLOSS_INLINE void sum_rows(pair_block& b) {
     using T = pack<double>;
     const std::int64_t whole = b.width & -row_unit;
     const int rest = int(b.width - whole);
+    constexpr int together = native_lanes<double>;
+    native<double> joined[Kind::sums][together];
+    for (auto& rows : joined)
+        for (native<double>& row : rows) row = native<double>{};
     for (int r = 0; r < b.rows; ++r) {
         const S* row[Vectors];
         for (int v = 0; v < Vectors; ++v) row[v] = static_cast<const S*>(b.vector[v][r]);
@@ -257,7 +286,12 @@ FUSEDLOSS_INLINE void sum_rows(pair_block& b) {
         for (int s = 0; s < Kind::sums; ++s) {
             T lanes[unit_packs];
             for (int k = 0; k < unit_packs; ++k) lanes[k] = sum[k][s];
-            Kind::sum_of(b, s)[r] = join_unit<typename Kind::join>(lanes);
+            joined[s][r % together] = join_halves<typename Kind::join>(lanes);
+        }
+        if (r % together < together - 1 && r < b.rows - 1) continue;
+        for (int s = 0; s < Kind::sums; ++s) {
+            const native<double> total = join_rows<typename Kind::join>(joined[s]);
+            std::memcpy(Kind::sum_of(b, s) + r / together * together, &total, sizeof total);
         }
     }
 }
@@ -269,11 +303,10 @@ FUSEDLOSS_INLINE void write_unit(float* out, const pack<double>* values) {
     for (int k = 0; k < unit_packs; ++k) store_narrowed(out + k * pack<double>::lanes, values[k]);
 }
 
-// The next `bytes` bytes of the buffer are written: sends whole lines on their way. The first line of all may
-// belong to somebody else, too.
+// Sends the whole lines that wait on their way: before the next row is computed, as what was stored a moment
+// ago is slow to load across the borders of stores. The first line of all may belong to somebody else, too.
 constexpr int line_bytes = 64;
-FUSEDLOSS_INLINE void advance(line_writer& l, std::int64_t bytes) {
-    l.end += int(bytes);
+FUSEDLOSS_INLINE void flush(line_writer& l) {
     const int whole = l.end & -line_bytes;
     int i = 0;
     if (whole > 0 && l.begin > 0) {
@@ -288,63 +321,53 @@ FUSEDLOSS_INLINE void advance(line_writer& l, std::int64_t bytes) {
     l.end -= whole;
 }
 FUSEDLOSS_INLINE void finish(line_writer& l) {
+    flush(l);
     std::memcpy(l.to + l.begin, l.buffer + l.begin, std::size_t(l.end - l.begin));
 }
 
 template <class Kind, int Vectors, class S, bool Stream>
 FUSEDLOSS_INLINE void write_rows(pair_block& b) {
     using T = pack<double>;
-    const std::int64_t whole = b.width & -row_unit;
+    const std::int64_t width = b.width, whole = width & -row_unit;
     for (int r = 0; r < b.rows; ++r) {
-        const S* row[Vectors];
+        const S *row[Vectors], *next[Vectors];
         S* out[Vectors];
         for (int v = 0; v < Vectors; ++v) {
             row[v] = static_cast<const S*>(b.vector[v][r]);
+            next[v] = row[v] + b.ahead[v] / std::ptrdiff_t(sizeof(S));
             out[v] = static_cast<S*>(b.grad[v][0] ? b.grad[v][r] : nullptr);
-            if (Stream && out[v]) out[v] = reinterpret_cast<S*>(b.lines[v].buffer + b.lines[v].end);
-        }
-        T grad[Vectors][unit_packs], last[Vectors][unit_packs];
-        for (int v = 0; v < Vectors; ++v)
-            for (int k = 0; k < unit_packs; ++k) grad[v][k] = last[v][k] = 0.0;
-        // The next panel is on its way while this one is written.
-        const auto write = [&](std::int64_t at) {
-            for (int v = 0; v < Vectors; ++v) {
-                if (out[v]) write_unit(out[v] + at, grad[v]);
-                const char* const next = reinterpret_cast<const char*>(row[v] + at) + b.ahead[v];
-                for (int line = 0; line < int(row_unit * sizeof(S)); line += 64)
-                    __builtin_prefetch(next + line);
-            }
-        };
-        const auto end_row = [&] {
-            for (int v = 0; v < Vectors; ++v)
-                if (Stream && out[v]) advance(b.lines[v], b.width * std::int64_t(sizeof(S)));
-        };
-        if (!b.active[r]) {
-            for (std::int64_t i = 0; i < whole; i += row_unit) write(i);
-            if (whole < b.width) write(b.width - row_unit);
-            end_row();
-            continue;
+            if (!Stream || !out[v]) continue;
+            line_writer& line = b.lines[v];
+            flush(line);
+            out[v] = reinterpret_cast<S*>(line.buffer + line.end);
+            line.end += int(width * std::int64_t(sizeof(S)));
         }
         Kind kind;
         kind.begin_gradients(b, r);
-        const auto compute = [&](std::int64_t at, T(*to)[unit_packs]) {
+        const auto active = T(b.active[r]) != T(0.0);
+        const auto compute = [&](std::int64_t at, T(*grad)[unit_packs]) {
             for (int k = 0; k < unit_packs; ++k) {
                 T x[Vectors], g[Vectors];
                 for (int v = 0; v < Vectors; ++v) x[v] = load_number(row[v] + at + k * T::lanes);
                 kind.gradients(x, g);
-                for (int v = 0; v < Vectors; ++v) to[v][k] = g[v];
+                for (int v = 0; v < Vectors; ++v) grad[v][k] = select(active, g[v], T(0.0));
             }
         };
+        T grad[Vectors][unit_packs], last[Vectors][unit_packs];
         // The last unit overlaps the one before, and the gradient may replace the vector.
-        if (whole < b.width) compute(b.width - row_unit, last);
+        if (whole < width) compute(width - row_unit, last);
         for (std::int64_t i = 0; i < whole; i += row_unit) {
             compute(i, grad);
-            write(i);
+            for (int v = 0; v < Vectors; ++v) {
+                if (out[v]) write_unit(out[v] + i, grad[v]);
+                // The next panel is on its way while this one is written.
+                for (int line = 0; line < int(row_unit * sizeof(S)); line += line_bytes)
+                    __builtin_prefetch(reinterpret_cast<const char*>(next[v] + i) + line);
+            }
         }
-        if (whole < b.width)
+        if (whole < width)
             for (int v = 0; v < Vectors; ++v)
-                if (out[v]) write_unit(out[v] + b.width - row_unit, last[v]);
-        end_row();
+                if (out[v]) write_unit(out[v] + width - row_unit, last[v]);
     }
 }
 
@@ -374,9 +397,7 @@ FUSEDLOSS_INLINE void write_columns(pair_block& b) {
     for (int r = 0; r < b.rows; r += T::lanes) {
         Kind kind;
         kind.begin_gradients(b, r);
-        double flags[T::lanes];
-        for (int l = 0; l < T::lanes; ++l) flags[l] = double(b.active[r + l]);
-        const auto active = load(flags) != zero;
+        const auto active = load(b.active + r) != zero;
         for (std::int64_t j = 0; j < b.width; ++j) {
             const std::int64_t at = j * panel_rows + r;
             T x[Vectors], g[Vectors];

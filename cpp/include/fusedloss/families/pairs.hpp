@@ -126,13 +126,12 @@ class pair_algebra {
                 const T s = select((factor == zero) | (slope == zero), zero, slope * factor);
                 weigh_pack(b, m, r, s);
             });
-        for_each_pack(b.rows, [&](int first) {
-            for (int r = first; r < first + T::lanes; ++r) {
-                bool active = false;
-                for (int m = 0; m < facts.count; ++m)
-                    active = active || b.pull[m][0][r] != 0.0 || b.pull[m][1][r] != 0.0;
-                b.active[r] = active && r < b.rows;
-            }
+        for_each_pack(b.rows, [&](int r) {
+            const T zero(0.0);
+            auto idle = zero == zero;
+            for (int m = 0; m < facts.count; ++m)
+                idle = idle & (load(b.pull[m][0] + r) == zero) & (load(b.pull[m][1] + r) == zero);
+            store(b.active + r, select(idle, zero, T(1.0)));
         });
         b.mode = options.measure == pair_measure::lp     ? power_sum::power
                  : options.measure == pair_measure::linf ? power_sum::ties
@@ -441,14 +440,13 @@ inline sum process_pairs_in(const pairs_job& job, const pairs_traits& traits, co
                 b.vector[v][0] = staged[v];
                 continue;
             }
-            void* rows[panel_rows];
+            void** const rows = b.vector[v];
             if (v == 1 && job.label.data)
                 find_labelled_rows(job, at, n, rows);
             else
                 find_rows(job, x, at, n, rows);
             b.ahead[v] = 0;
             if (in_place[v]) {
-                std::memcpy(b.vector[v], rows, sizeof rows);
                 if (job.dims == 1 && at + 2 * most <= end) b.ahead[v] = most * x.rows.stride[0];
             } else if (columns) {
                 gather_rows(x, width, n, rows, staged_grad[v]);
