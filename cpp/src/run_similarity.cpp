@@ -511,7 +511,7 @@ class similarity_run {
             for (int r = 0; r < s.rows; ++r) *own_scores(shared, r, begin + r) = C(0);
         if (job.has_margin)
             for (int r = 0; r < s.rows; ++r)
-                if (labels()[begin + r] >= 0) {
+                if (labels()[begin + r] >= 0 && !is_excluded(begin + r)) {
                     C& g = *own_scores(shared, r, labels()[begin + r]);
                     radial[std::size_t(r)] *= double(g);
                     g = C(double(g) * slopes[std::size_t(r)]);
@@ -571,8 +571,9 @@ class similarity_run {
         }
         if (job.has_margin && job.raw_rows && rows.wanted)
             for (int r = 0; r < s.rows; ++r)
-                run.add_multiple(rows.grad_of(begin + r, dimensions), rows.at(begin + r, dimensions),
-                                 radial[std::size_t(r)], dimensions);
+                if (!is_excluded(begin + r))
+                    run.add_multiple(rows.grad_of(begin + r, dimensions), rows.at(begin + r, dimensions),
+                                     radial[std::size_t(r)], dimensions);
         if (job.distance && rows.wanted)
             over(s.rows, [&](int, std::int64_t first, std::int64_t last) {
                 for (std::int64_t r = first; r < last; ++r)

@@ -64,10 +64,10 @@ def _each(loss: Loss[Any], weight: Array, *arrays: Array) -> tuple[Any, Any]:
     return loss.value_and_grad(*arrays, reduction="none", sample_weight=weight)
 
 
-def _per_token(lengths: Array, weight: Array) -> float:
-    """What makes a mean over terms one over all their tokens."""
+def _per_token(lengths: Array, weight: Array) -> Array:
+    """What makes a mean over terms one over all their tokens; 0 where the weight is."""
     tokens = math.fsum(weight * lengths)
-    return math.fsum(weight) / tokens if tokens else math.nan
+    return np.where(weight > 0.0, math.fsum(weight) / tokens if tokens else math.nan, 0.0)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Pairs:
         terms, slopes = _each(self.loss, weight, *halves)
         along, chosen = tokens.along(np.concatenate(slopes), self.average), len(terms)
         if self.alpha:
-            share = self.alpha * _per_token(tokens.lengths[:chosen], weight) * weight
+            share = self.alpha * weight * _per_token(tokens.lengths[:chosen], weight)
             terms = terms - np.where(weight > 0.0, share * tokens.log_prob[:chosen].sum(1), 0.0)
             along[:chosen] -= np.where(tokens.kept[:chosen], share[:, None], 0.0)
         return terms, along
@@ -137,7 +137,7 @@ class TokenMeans:
         if self.over == "answers":
             share: Any = 1.0 / np.maximum(tokens.lengths, 1)[:, None]
         elif self.over == "tokens":
-            share = _per_token(tokens.lengths, weight)
+            share = _per_token(tokens.lengths, weight)[:, None]
         else:
             share = 1.0 / max(kept.shape[1], 1)
         return (np.where(kept, each, 0.0) * share).sum(1), np.where(kept, slopes * share, 0.0)

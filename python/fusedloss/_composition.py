@@ -249,6 +249,10 @@ def samples_weighed(asked: Asked, samples: Shape) -> tuple[Array | None, float]:
     if asked.weight is None:
         return None, float(np.prod(samples))
     weight = spread("sample_weight", asked.weight, samples)
+    wrong = ~(np.isfinite(weight) & (weight >= 0.0))
+    if wrong.any():
+        at = ", ".join(map(str, np.argwhere(wrong)[0]))
+        raise ValueError(f"sample_weight[{at}] is negative or not finite")
     return weight, float(np.sum(weight, dtype=np.float64))
 
 

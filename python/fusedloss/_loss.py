@@ -27,7 +27,7 @@ _VALUE, _GRAD, _HESS, _AUX, _FLOAT32_RESULTS, _FLOAT64_VALUES = 1, 2, 4, 8, 32, 
 _COMMON = """\
 sample_weight : array_like, optional
     Weights of the {terms}, broadcast to the shape of {shape}; must be finite and not negative. The
-    mean divides by their sum. Weight 0 excludes {term}, whatever it holds; a bool array is a mask.
+    mean divides by their sum. Weight 0 excludes {term}, whatever it holds{but}; a bool array is a mask.
 reduction : {{{reductions}}}, default "{default}"
     "mean" and "sum" give a float accumulated in double precision; "none" gives an array.{how}
 
@@ -100,6 +100,7 @@ class Family(NamedTuple):
     before: str = ""
     after: str = ""
     how: str = ""
+    but: str = ""
     arrays: str = ""
     text: str = _COMMON
     reductions: tuple[str, ...] = ("none", "mean", "sum")
@@ -107,7 +108,7 @@ class Family(NamedTuple):
     def documented(self, text: str, parameters: Collection[str], **words: str) -> str:
         """The documentation of a loss with these parameters, with what stands for ``{arrays}`` and ``{common}``."""
         shape = self.shape.format(words["first"])
-        common = self.text.format(terms=self.terms, term=self.term, shape=shape, how=self.how, **words)
+        common = self.text.format(terms=self.terms, term=self.term, shape=shape, how=self.how, but=self.but, **words)
         before = _of_these(self.before, parameters) + common + self.after
         return text.replace("{arrays}\n", _of_these(self.arrays, parameters)).replace("{common}", before)
 
@@ -142,7 +143,14 @@ labels : array_like, optional
 ignore_index : int, default -100
     Rows with this class index count for nothing.
 """
-_SIMILARITY = Family("similarity", "rows", "a row", "the rows of scores, one for each vector", _LAYERS)
+_SIMILARITY = Family(
+    "similarity",
+    "rows",
+    "a row",
+    "the rows of scores, one for each vector",
+    _LAYERS,
+    but=" (but other rows may still be compared with its vector)",
+)
 _STUDENT = """\
 input : array_like
     What the student's layer is applied to, ``[N, D]``.

@@ -83,3 +83,78 @@ class TestRefusals:
                 wrong.flat[0] = label
                 with pytest.raises(IndexError, match=rf"{loss.name}: {name}(\[.*\])? = {label} is not in \[0, "):
                     loss(**{**arrays, **params, name: wrong})
+
+
+def flat(x):
+    """The arrays of results, which may be nested."""
+    return [a for each in x for a in flat(each)] if isinstance(x, (list, tuple)) else [np.asarray(x)]
+
+
+def assert_same(actual, expected):
+    for one, other in zip(flat(actual), flat(expected), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture
+def weighed(loss):
+    """A call of a loss that takes sample weights, and the shape that they have."""
+    arrays, params = call_of(loss)
+    if "sample_weight" not in loss.__signature__.parameters:
+        pytest.skip("is one number of a whole batch")
+    bound = loss.bind(**params)
+    if "none" not in bound._reductions or params.get("free_bits"):
+        pytest.skip("has no value for each sample")
+    return bound, arrays, np.shape(bound(**arrays, reduction="none"))
+
+
+class TestWeights:
+    @each_loss
+    def test_none_at_all(self, loss, weighed):
+        """The sum is 0, and so are all gradients."""
+        bound, arrays, shape = weighed
+        for reduction in ("none", "sum", "mean"):
+            value, grads = bound.value_and_grad(**arrays, reduction=reduction, sample_weight=0.0)
+            assert not any(grad.any() for grad in flat(grads)), reduction
+            if reduction != "mean":
+                assert_same(value, np.zeros(shape if reduction == "none" else ()))
+            else:
+                assert np.isnan(value) or value == 0.0
+
+    @each_loss
+    def test_the_first_bad_one_is_named_by_its_own_indices(self, loss, weighed):
+        bound, arrays, shape = weighed
+        weight = np.ones(shape)
+        for bad in (-1.0, np.nan, np.inf):
+            weight.flat[-1] = bad
+            last = ", ".join(str(n - 1) for n in shape)
+            with pytest.raises(ValueError, match=rf"^{loss.name}: sample_weight\[{last}\] is negative or not finite"):
+                bound(**arrays, sample_weight=weight)
+
+    @each_loss
+    def test_of_any_kind_are_their_numbers(self, loss, weighed):
+        bound, arrays, shape = weighed
+        weight = np.arange(np.prod(shape, dtype=int)).reshape(shape) % 3
+        expected = bound.value_and_grad(**arrays, sample_weight=weight.astype(np.float64))
+        for same in (
+            weight.astype(np.uint8),
+            weight.astype(">i4"),
+            weight.astype(">f8"),
+            weight.astype(np.float16),
+            np.asfortranarray(weight),
+            weight[::-1].copy()[::-1],
+            weight.tolist(),
+        ):
+            assert_same(bound.value_and_grad(**arrays, sample_weight=same), expected)
+        mask = bound.value_and_grad(**arrays, sample_weight=weight > 0)
+        assert_same(mask, bound.value_and_grad(**arrays, sample_weight=(weight > 0).astype(np.float64)))
+
+
+@each_loss
+def test_gradients_come_in_the_order_they_are_asked_for_once_each(loss):
+    arrays, params = call_of(loss)
+    bound = loss.bind(**params)
+    names = [name for name in bound.differentiable if name in arrays and flat(arrays[name])[0].dtype.kind == "f"]
+    alone = {name: bound.grad(**arrays, wrt=name) for name in names}
+    together = bound.grad(**arrays, wrt=tuple(names))
+    assert_same(together, [alone[name] for name in names])
+    assert_same(bound.grad(**arrays, wrt=[*reversed(names), names[0]]), together)

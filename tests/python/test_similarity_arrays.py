@@ -152,6 +152,34 @@ class TestNumbers:
             assert np.isnan(value), name
             assert np.isnan(grad).any(), name
 
+    @pytest.mark.parametrize("case", EVERY_CASE, ids=str)
+    @pytest.mark.parametrize("left_out", ["without weight", "ignored"])
+    def test_rows_that_do_not_count(self, case, left_out):
+        """Whatever is in a row that no other is compared with."""
+        arrays = arrays_of(case, 6)
+        first, shape = next(iter(arrays)), loss_of(case)(**arrays, reduction="none").shape
+        options = {}
+        if left_out == "ignored":
+            parameter = loss_of(case).__signature__.parameters.get("ignore_index")
+            label = arrays.get("labels", arrays.get("target"))
+            if parameter is None or label is None or label.dtype.kind != "i":
+                pytest.skip("has no labels that may be ignored")
+            label[2 :: shape[0]] = parameter.default
+        else:
+            options["sample_weight"] = np.ones(shape)
+            options["sample_weight"][2] = 0.0
+
+        def holding(content):
+            x = arrays[first].copy()
+            x[2 :: shape[0]] = content
+            return run(case, {**arrays, first: x}, **options)
+
+        expected = holding(0.5)
+        if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(expected, holding(-2.0), strict=True)):
+            pytest.skip("others are compared with it")
+        for content in (np.nan, np.inf, -np.inf, 1e300):
+            assert_all_same(holding(content), expected)
+
 
 class TestBadInput:
     def refused(self, case, arrays, error, *says, **options):
