@@ -5,14 +5,16 @@
 namespace fusedloss {
 namespace runtime {
 
-bool finish_derivatives(const float* grad, float* hess, std::int64_t count, float scale, float floor,
+bool finish_derivatives(float* grad, float* hess, std::int64_t count, float scale, float floor, float sign,
                         int threads) {
     const sum bad = for_each_block(count, threads, [&](std::int64_t begin, std::int64_t end) {
         int seen = 0;
         for (std::int64_t i = begin; i < end; ++i) {
-            const float scaled = scale * hess[i], h = floor > scaled ? floor : scaled;  // NaN stays
+            const float g = sign * grad[i], scaled = scale * hess[i];
+            const float h = sign * (floor > scaled ? floor : scaled);  // NaN stays
+            grad[i] = g;
             hess[i] = h;
-            seen |= !(grad[i] - grad[i] == 0.0f) | !(h - h == 0.0f);
+            seen |= !(g - g == 0.0f) | !(h - h == 0.0f);
         }
         return sum{double(seen), 0.0};
     });

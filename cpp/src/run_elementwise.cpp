@@ -43,6 +43,7 @@ sum run(int loss, elementwise_job& job, int threads) {
     kernel_arithmetic arithmetic = in_double;
     if (job.in_floats && kernels[in_float][want_value]) arithmetic = in_float;
     if (!job.single && kernels[in_extended][want_value]) arithmetic = in_extended;
+    job.widens = arithmetic == in_double && table.losses[loss].widens;
     const auto process_part = arithmetic == in_float ? table.process_float : table.process_double;
 
     bool gradient = false;

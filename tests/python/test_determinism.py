@@ -67,6 +67,27 @@ def test_value_is_the_same_alone_and_beside_the_gradient(case, dtype):
     assert (blocks.weight, blocks.size) == (20_001, 20_001)
 
 
+@each_float
+@pytest.mark.parametrize("alpha", [0.25, None])
+def test_probabilities_beside_classes_change_no_bit(dtype, alpha):
+    """Packs of labels 0 and 1 alone take a shorter way than others."""
+    rng = np.random.default_rng(0)
+    x, t = (5 * rng.standard_normal(5001)).astype(dtype), rng.random(5001).astype(dtype)
+    t = np.where(rng.random(5001) < 0.9, np.rint(t), t)
+    loss = fl.sigmoid_focal_loss.bind(alpha=alpha)
+
+    def results(chosen):
+        narrow = tuple(np.empty(len(x[chosen]), np.float32) for _ in range(2))
+        value, grad = loss.value_and_grad(x[chosen], t[chosen])
+        _, hess = loss.grad_and_hess(x[chosen], t[chosen])
+        loss.grad_and_hess(x[chosen], t[chosen], out=narrow)
+        return {"value": value, "grad": grad, "hess": hess, "narrow grad": narrow[0], "narrow hess": narrow[1]}
+
+    every = results(slice(None))
+    for chosen in (t == np.rint(t), slice(3, None)):
+        assert_all_same_bits(results(chosen), {name: a[chosen] for name, a in every.items()})
+
+
 def at_level(level, case, arrays):
     fl.set_isa(level)
     assert fl.get_isa() == level

@@ -117,9 +117,9 @@ double run_score_pairs(const score_pairs& s, std::int64_t positives, double* neg
 double run_ordered_scores(const double* scores, const double* labels, double scale, double* grad,
                           std::int64_t n);
 
-// What boosting asks for after a loss: hess = max(scale hess, floor). Returns whether all of grad and hess is
-// finite.
-bool finish_derivatives(const float* grad, float* hess, std::int64_t count, float scale, float floor,
+// What boosting asks for after a loss: hess = sign max(scale hess, floor) and grad = sign grad. Returns
+// whether all of both is finite.
+bool finish_derivatives(float* grad, float* hess, std::int64_t count, float scale, float floor, float sign,
                         int threads);
 
 // ISA levels, best first. set_isa returns false for a level that is unknown or that this CPU lacks.

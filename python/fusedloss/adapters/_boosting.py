@@ -98,12 +98,11 @@ _SMALL = 1 << 17  # bytes that allocators keep at hand
 
 
 class _Plan(NamedTuple):
-    """How the kernel is called: the loss with its options, the name of its scores, which results, and a factor."""
+    """How the kernel is called, whether it computes the Hessian, and what that is multiplied by."""
 
-    loss: Loss[Any]
-    first: str
-    results: int
-    factor: float  # of the Hessian
+    run: Callable[[tuple[Any, ...], Any, Any, int], Any]
+    has_hessian: bool
+    factor: float
 
 
 class BoostingLoss:
@@ -170,31 +169,32 @@ class BoostingLoss:
             bound["axis"] = 1
         if mode not in ("exact", "ones"):
             bound["hessian"] = mode
-        results = _GRAD | _FLOAT32_RESULTS | (0 if mode == "ones" else _HESS)
-        return _Plan(self.loss.bind(**bound), self.loss.inputs[0], results, factor)
+        has_hessian = mode != "ones"
+        results = _GRAD | _FLOAT32_RESULTS | (_HESS if has_hessian else 0)
+        return _Plan(self.loss.bind(**bound)._prepared(results, self.loss.inputs[0]), has_hessian, factor)
 
     @functools.cached_property
     def _memory(self) -> dict[str, Any]:
         return {}
 
     def grad_and_hess(
-        self, labels: Any, scores: Any, weight: Any, out: tuple[Array, Array] | None = None
+        self, labels: Any, scores: Any, weight: Any, out: tuple[Array, Array] | None = None, sign: float = 1.0
     ) -> tuple[Array, Array]:
-        """Gradient and Hessian of the weighted sum of losses in raw scores: float32 arrays."""
+        """Gradient and Hessian of the weighted sum of losses in raw scores, times `sign`: float32 arrays."""
         scores, labels = self.checked(scores, labels)
-        if weight is not None and (weight.ndim != 1 or len(weight) != len(scores)):
-            raise ValueError(f"{self}: weight has shape {weight.shape}, scores have {scores.shape}")
         by_row = weight
-        if weight is not None and self.loss.family == "elementwise" and scores.ndim == 2:
-            by_row = weight[:, None]
-        grad, hess = self._results(scores.shape) if out is None else out
-        plan = self._plan
-        options = {"sample_weight": by_row, "n_threads": self.n_threads}
-        written = (grad, hess) if plan.results & _HESS else (grad,)
-        plan.loss._run((scores, labels), options, plan.results, plan.first, written)
-        if not plan.results & _HESS:
+        if weight is not None:
+            if weight.ndim != 1 or len(weight) != len(scores):
+                raise ValueError(f"{self}: weight has shape {weight.shape}, scores have {scores.shape}")
+            if scores.ndim == 2 and self.loss.family == "elementwise":
+                by_row = weight[:, None]
+        grad, hess = out or self._results(scores.shape)
+        run, has_hessian, factor = self._plan
+        threads = thread_count(self.n_threads)
+        run((scores, labels), by_row, (grad, hess) if has_hessian else (grad,), threads)
+        if not has_hessian:
             hess[...] = 1.0 if weight is None else weight.reshape(-1, *[1] * (scores.ndim - 1))
-        if not _core.finish_derivatives(grad, hess, plan.factor, self.hess_floor, thread_count(self.n_threads)):
+        if not _core.finish_derivatives(grad, hess, factor, self.hess_floor, sign, threads):
             self._refuse_results(grad, hess, scores, labels)
         return grad, hess
 

@@ -41,8 +41,8 @@ class Objective(BoostingLoss):
     def calc_ders_range(self, approxes: Any, targets: Any, weights: Any) -> Array:
         """First and second derivatives of the negative loss as the two columns of an array, a row per score."""
         both = np.empty((2, len(approxes)), np.float32)
-        self.grad_and_hess(targets, approxes, weights, (both[0], both[1]))
-        return np.negative(both, out=both).T
+        self.grad_and_hess(targets, approxes, weights, (both[0], both[1]), -1.0)
+        return both.T
 
     def calc_ders_multi(self, approx: Any, target: Any, weight: Any) -> tuple[list[float], list[list[float]]]:
         """Gradient and diagonal of the Hessian of the negative loss, for the scores of one row."""

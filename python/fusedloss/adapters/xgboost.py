@@ -11,6 +11,7 @@ Examples
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import re
 from importlib import import_module
@@ -51,8 +52,7 @@ class Objective(BoostingLoss):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[Array, Array]:
         """Gradient and Hessian, of ``(scores, DMatrix)`` or of ``(labels, scores, sample_weight)``."""
         if hasattr(y_pred, "get_label"):
-            weight = y_pred.get_weight()
-            return self.grad_and_hess(_labels_of(y_pred, y_true), y_true, weight if weight.size else None)
+            return self.grad_and_hess(_labels_of(y_pred, y_true), y_true, _field_of(y_pred, "weight"))
         return self.grad_and_hess(y_true, y_pred, sample_weight)
 
     def base_score(self, label: Any, weight: Any = None, num_class: int | None = None) -> float | list[float]:
@@ -105,17 +105,34 @@ class Metric(BoostingMetric):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Name and mean of ``(scores, DMatrix)``, the mean alone of ``(labels, scores, sample_weight)``."""
         if hasattr(y_pred, "get_label"):
-            weight = y_pred.get_weight()
-            labels = _labels_of(y_pred, y_true)
-            return self.name, self.mean(labels, y_true, weight if weight.size else None)
+            return self.name, self.mean(_labels_of(y_pred, y_true), y_true, _field_of(y_pred, "weight"))
         return self.mean(y_true, y_pred, sample_weight)
 
 
-def _labels_of(data: Any, scores: Any) -> Array:
+def _labels_of(data: Any, scores: Any) -> Any:
     """The labels of a ``DMatrix``, which gives a matrix of them as a vector."""
-    labels: Array = data.get_label()
-    several = labels.size > len(scores) and labels.size == np.size(scores)
+    labels = _field_of(data, "label")
+    several = labels is not None and labels.size > len(scores) and labels.size == np.size(scores)
     return labels.reshape(np.shape(scores)) if several else labels
+
+
+def _field_of(data: Any, name: str) -> Any:
+    """Labels or weights of a ``DMatrix``, None if it has none, in its own memory: good until it changes.
+
+    Through XGBoost's C interface, as ``get_label`` and ``get_weight`` take longer than a loss: they copy.
+    """
+    size, start = ctypes.c_uint64(), ctypes.c_void_p()
+    if _float_info()(data.handle, name.encode(), ctypes.byref(size), ctypes.byref(start)) != 0:
+        raise RuntimeError(f"XGBoost does not give the {name} of {type(data).__name__}")
+    if not start.value or not size.value:
+        return None
+    memory: Any = (ctypes.c_float * size.value).from_address(start.value)
+    return np.frombuffer(memory, np.float32)
+
+
+@functools.cache
+def _float_info() -> Any:
+    return import_module("xgboost.core")._LIB.XGDMatrixGetFloatInfo
 
 
 @functools.cache

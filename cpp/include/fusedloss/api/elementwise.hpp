@@ -21,6 +21,7 @@ double run(const Loss& loss, reduction reduce, kernel_outputs outputs, const in<
     job.single = job.in_floats = sizeof(T) == 4;
     job.total = true;
     job.stream = false;
+    job.widens = job.single && kernels.widens;
     job.total_scale = 1.0;
     job.grad_scale = reduce == reduction::mean && job.count ? 1.0 / double(job.count) : 1.0;
     job.params = &loss;

@@ -52,6 +52,7 @@ struct elementwise_job {
     bool in_floats;      // ... and no input that decides the precision holds more
     bool total;          // the sum of the values is wanted
     bool stream;         // outputs are larger than the caches: write past them
+    bool widens;         // the kernels, of wide_float, read and write float32 themselves
     double grad_scale;   // multiplies grad and hess
     double total_scale;  // multiplies the values on their way into the total
     const void* params;  // the loss struct
@@ -78,6 +79,9 @@ struct kernel_call {
     std::size_t packs;  // even
     bool
         stream;  // grad and hess are aligned to 64 bytes: write them past the caches (kernels of floats only)
+    // Of kernels of wide_float: which inputs hold float32, and whether grad and hess do.
+    unsigned float_inputs;
+    bool float_results;
 };
 using block_kernel = void (*)(const kernel_call&);
 
@@ -86,6 +90,7 @@ enum kernel_arithmetic { in_float, in_double, in_extended, kernel_arithmetics };
 
 struct kernel_entry {
     block_kernel run[kernel_arithmetics][kernel_output_sets];
+    bool widens;  // those in_double compute in wide_float
 };
 
 // What one ISA level offers this family.

@@ -50,45 +50,66 @@ inline constexpr bool is_extended<extended> = true;
 template <class S>
 inline constexpr bool streams = sizeof(S) == sizeof(float) && !FUSEDLOSS_COMPACT;
 
-template <class T, class Loss>
-FUSEDLOSS_INLINE auto eval_at(const Loss& loss, const void* const* in, std::size_t i) {
-    constexpr int inputs = Loss::traits.inputs;
+// Pack i of input k.
+template <class T>
+FUSEDLOSS_INLINE T read_input(const kernel_call& call, int k, std::size_t i) {
+    if constexpr (spare_digits<typename T::scalar>) {
+        if (call.float_inputs >> k & 1)
+            return as_wide_float(load_widened(static_cast<const float*>(call.in[k]) + i * T::lanes));
+    }
+    return number<T>::read(call.in[k], i);
+}
+// Pack i of a derivative.
+template <class T, bool Stream>
+FUSEDLOSS_INLINE void write_result(const kernel_call& call, void* to, std::size_t i, T result) {
     using N = number<T>;
+    using S = typename N::scalar;
+    const pack<S> a = N::rounded(result) * pack<S>(call.scale);
+    if constexpr (spare_digits<typename T::scalar>) {
+        if (call.float_results) return store_narrowed(static_cast<float*>(to) + i * T::lanes, a);
+    }
+    S* const place = static_cast<S*>(to) + i * pack<S>::lanes;
+    Stream ? store_stream(place, a) : store(place, a);
+}
+
+template <class T, class Loss>
+FUSEDLOSS_INLINE auto eval_at(const Loss& loss, const kernel_call& call, std::size_t i) {
+    constexpr int inputs = Loss::traits.inputs;
+    const auto in = [&](int k) { return read_input<T>(call, k, i); };
     if constexpr (inputs == 1)
-        return eval(loss, N::read(in[0], i));
+        return eval(loss, in(0));
     else if constexpr (inputs == 2)
-        return eval(loss, N::read(in[0], i), N::read(in[1], i));
+        return eval(loss, in(0), in(1));
     else if constexpr (inputs == 3)
-        return eval(loss, N::read(in[0], i), N::read(in[1], i), N::read(in[2], i));
+        return eval(loss, in(0), in(1), in(2));
     else if constexpr (inputs == 4)
-        return eval(loss, N::read(in[0], i), N::read(in[1], i), N::read(in[2], i), N::read(in[3], i));
+        return eval(loss, in(0), in(1), in(2), in(3));
     else
-        return eval(loss, N::read(in[0], i), N::read(in[1], i), N::read(in[2], i), N::read(in[3], i),
-                    N::read(in[4], i));
+        return eval(loss, in(0), in(1), in(2), in(3), in(4));
 }
 
 template <class Loss, class T, kernel_outputs Outputs, bool Stream = false>
 FUSEDLOSS_INLINE void run_pack(const Loss& loss, const kernel_call& call, std::size_t i) {
     using N = number<T>;
     using S = typename N::scalar;
-    const auto write = [i](void* p, pack<S> a) {
-        S* const to = static_cast<S*>(p) + i * pack<S>::lanes;
-        Stream ? store_stream(to, a) : store(to, a);
-    };
-    const pack<S> scale = call.scale;
-    const auto r = eval_at<T>(loss, call.in, i);
+    const auto r = eval_at<T>(loss, call, i);
     if constexpr (Outputs != want_grad_hess)
         store(static_cast<S*>(call.value) + i * pack<S>::lanes, N::rounded(r.value));
     if constexpr (Outputs != want_value) {
         if constexpr (Loss::traits.differentiable == 1) {
-            write(call.grad[0], N::rounded(r.grad[0]) * scale);
+            write_result<T, Stream>(call, call.grad[0], i, r.grad[0]);
         } else {
             for (int k = 0; k < Loss::traits.inputs; ++k)
                 if ((Loss::traits.differentiable >> k & 1) && call.grad[k])
-                    write(call.grad[k], N::rounded(r.grad[k]) * scale);
+                    write_result<T, Stream>(call, call.grad[k], i, r.grad[k]);
         }
     }
-    if constexpr (Outputs == want_grad_hess) write(call.hess, N::rounded(r.hess) * scale);
+    if constexpr (Outputs == want_grad_hess) write_result<T, Stream>(call, call.hess, i, r.hess);
+}
+
+template <class Loss, class T, kernel_outputs Outputs>
+__attribute__((noinline)) void run_pack_apart(const Loss& loss, const kernel_call& call, std::size_t i) {
+    run_pack<Loss, T, Outputs>(loss, call, i);
 }
 
 template <class Loss, class T, kernel_outputs Outputs>
@@ -96,6 +117,20 @@ void run_block(const kernel_call& arguments) {
     const kernel_call call = arguments;  // a copy that no store can reach stays in registers
     Loss loss;
     std::memcpy(static_cast<void*>(&loss), call.params, sizeof loss);
+    if constexpr (shortcut<Loss, T>::exists) {
+        using way = shortcut<Loss, T>;
+        const typename way::quick quick{loss};
+        if (way::applies(loss)) {
+            for (std::size_t i = 0; i < call.packs; ++i) {
+                if (way::applies(read_input<T>(call, 0, i), read_input<T>(call, 1, i)))
+                    run_pack<typename way::quick, T, Outputs>(quick, call, i);
+                else
+                    run_pack_apart<typename way::careful, T, Outputs>(
+                        {*static_cast<const Loss*>(call.params)}, arguments, i);
+            }
+            return;
+        }
+    }
     if constexpr (sizeof(typename number<T>::scalar) == sizeof(float)) {
         // Two at a time halves the cost of the loop itself; the longer kernels of doubles do not notice it.
         if (streams<typename number<T>::scalar> && Outputs != want_value && call.stream) {
@@ -132,6 +167,7 @@ constexpr kernel_entry make_kernels() {
         fill_kernels<Loss, pack<float>>(entry.run[in_float]);
     // Where float64 data have a kernel of their own, this one serves float32 data alone.
     constexpr bool own = Loss::traits.compute == arithmetic::extended;
+    entry.widens = own && !FUSEDLOSS_COMPACT;
     if constexpr (own && !FUSEDLOSS_COMPACT)
         fill_kernels<Loss, pack<wide_float>>(entry.run[in_double]);
     else
@@ -224,6 +260,13 @@ FUSEDLOSS_INLINE int stream_offset(const elementwise_job& job, std::int64_t begi
     return possible ? offset : -1;
 }
 
+// Whether a kernel of wide_float can use an array of float32 itself: whole units of contiguous elements.
+template <class C>
+FUSEDLOSS_INLINE bool used_as_floats(const elementwise_job& job, const strided& a, int n) {
+    return job.widens && a.type == dtype::float32 && contiguous(job.dims, a) && n % unit<C> == 0 &&
+           reinterpret_cast<std::uintptr_t>(a.data) % sizeof(float) == 0;
+}
+
 // Where the kernel may write its result: straight into the caller's array when nothing is left to do
 // with it afterwards, else into `buffer`.
 template <class C>
@@ -260,8 +303,18 @@ inline sum process(const elementwise_job& job, block_kernel kernel, std::int64_t
         call.scale = job.grad_scale;
         call.packs = units_of<C>(n) * (unit_bytes / FUSEDLOSS_PACK_BYTES);
         call.stream = offset >= 0 && n % unit<C> == 0;
-        for (int k = 0; k < job.inputs; ++k)
-            call.in[k] = fixed[k] ? inputs[k] : fetch(job, job.in[k], at, n, inputs[k]);
+        call.float_inputs = 0;
+        call.float_results = job.widens && !job.weights && !job.stream;
+        for (int k = 0; k < job.inputs; ++k) {
+            if (!fixed[k] && used_as_floats<C>(job, job.in[k], n)) {
+                call.in[k] = element<float>(job.in[k], at);
+                call.float_inputs |= 1u << k;
+            } else {
+                call.in[k] = fixed[k] ? inputs[k] : fetch(job, job.in[k], at, n, inputs[k]);
+            }
+            if (job.grad[k].data && !used_as_floats<C>(job, job.grad[k], n)) call.float_results = false;
+        }
+        if (job.hess.data && !used_as_floats<C>(job, job.hess, n)) call.float_results = false;
         // The sum wants element i in lane i of its unit, wherever the chunk begins.
         const int lane = int((at - begin) % unit<C>);
         C* const staged = values + lane;
@@ -275,6 +328,11 @@ inline sum process(const elementwise_job& job, block_kernel kernel, std::int64_t
             else if (k > 0)
                 call.grad[k] = nullptr;
         call.hess = job.hess.data ? destination(job, job.hess, at, n, call.stream, hess) : nullptr;
+        if (call.float_results) {
+            for (int k = 0; k < job.inputs; ++k)
+                if (job.grad[k].data) call.grad[k] = element<float>(job.grad[k], at);
+            if (job.hess.data) call.hess = element<float>(job.hess, at);
+        }
         kernel(call);
 
         if (job.weights) {
@@ -291,6 +349,7 @@ inline sum process(const elementwise_job& job, block_kernel kernel, std::int64_t
             total.add(values, units_of<C>(lane + n), job.total_scale);
         }
         if (job.value.data) emit(job, job.value, at, n, value);
+        if (call.float_results) continue;
         for (int k = 0; k < job.inputs; ++k)
             if (job.grad[k].data) emit(job, job.grad[k], at, n, static_cast<const C*>(call.grad[k]));
         if (job.hess.data) emit(job, job.hess, at, n, static_cast<const C*>(call.hess));

@@ -31,6 +31,14 @@ FUSEDLOSS_INLINE terms<T, Inputs> input_terms(T value, T grad, T hess = T(0.0)) 
     return r;
 }
 
+// A shorter way for what a loss of two inputs is mostly asked for, in numbers T: `quick` is a loss for packs
+// of which applies(first, second) holds, `careful` for the others; both begin with the first loss, of whose
+// parameters applies(loss) holds. What a lane gets must not depend on its neighbours.
+template <class Loss, class T>
+struct shortcut {
+    static constexpr bool exists = false;
+};
+
 // e = unit (x - t), where the unit is 1 or, next to the end of the range of doubles, 1/16: for losses that
 // are finite where x - t overflows. The unit is a power of two and `back` its inverse, so that both scale
 // exactly.
