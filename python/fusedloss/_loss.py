@@ -480,6 +480,8 @@ class Loss(Documented[P]):
             options = kernel.checked(name, options)
         if want & _AUX and not isinstance(kernel, SoftmaxKernel):
             raise TypeError(f"{name} has no return_aux")
+        if want & _HESS and not kernel.has_hessian:
+            raise TypeError(f"{name} has no Hessian for a target of probabilities")
         if sample_weight is not None:
             if "sample_weight" not in self._signature.parameters:
                 raise TypeError(f"{name} has no sample_weight: it is one number of a whole batch")

@@ -11,6 +11,7 @@ import pytest
 from battery_rows import (
     ROW_LOSSES,
     differentiable,
+    each_row_case,
     each_row_loss,
     has_hessian,
     one_case_per_row_kernel,
@@ -219,3 +220,14 @@ def test_documented_ranges_are_kept(loss):
             for wrong in values:
                 with pytest.raises((TypeError, ValueError), match=key):
                     loss.bind(**{key: wrong})
+
+
+@each_row_case
+def test_a_hessian_that_does_not_exist(case):
+    """Also where the loss has one, but not for probabilities."""
+    if has_hessian(case):
+        pytest.skip("has one")
+    arrays, out = sample(case, N, C), (np.full((N, C), 777.0), np.full((N, C), 777.0))
+    with pytest.raises(TypeError, match=f"^{case.loss} has no Hessian"):
+        run_of(case, C).grad_and_hess(**arrays, out=out)
+    assert all((array == 777).all() for array in out)

@@ -8,8 +8,9 @@ import fusedloss as fl
 import ml_dtypes
 import numpy as np
 import pytest
-from battery import assert_same_bits
+from battery import assert_close, assert_same_bits
 from cases_answers import CASES as ANSWER_CASES
+from cases_batch import BATCH_CASES
 from cases_metric import METRIC_CASES
 from cases_similarity import CASES as SIMILARITY_CASES
 from fusedloss import _core
@@ -17,6 +18,12 @@ from test_array_losses import LAYOUTS, NOT_ARRAYS, backwards, spread
 
 FLOATS = [np.float32, np.float64]
 EVERY_CASE = (*SIMILARITY_CASES, *ANSWER_CASES, *METRIC_CASES)
+# Of a whole batch, those that ask for nothing but lengths and angles.
+TURNED = {
+    *("uniformity_loss", "align_uniform_loss", "histogram_loss", "cosent_embedding_loss", "angular_loss"),
+    *("gist_embed_loss", "multi_vector_ranking_loss", "te2e_loss"),
+}
+LENGTHS_AND_ANGLES = (*EVERY_CASE, *(case for case in BATCH_CASES if case.loss in TURNED))
 
 
 def arrays_of(case, n, dtype=np.float64):
@@ -36,7 +43,9 @@ each_loss = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
 def loss_of(case):
-    return getattr(fl, case.loss).bind(**{"reduction": "mean", **case.params})
+    loss = getattr(fl, case.loss)
+    reduced = {"reduction": "mean"} if "reduction" in loss.__signature__.parameters else {}
+    return loss.bind(**reduced, **case.params)
 
 
 def trained(case, arrays):
@@ -179,6 +188,50 @@ class TestNumbers:
             pytest.skip("others are compared with it")
         for content in (np.nan, np.inf, -np.inf, 1e300):
             assert_all_same(holding(content), expected)
+
+    @pytest.mark.parametrize("case", LENGTHS_AND_ANGLES, ids=str)
+    def test_of_vectors_in_a_larger_space(self, case):
+        """Turning vectors into more dimensions, more than one stretch of a product has, turns the gradients alone."""
+        arrays = arrays_of(case, 10)
+        width = next(iter(arrays.values())).shape[-1]
+        basis = np.linalg.qr(np.random.default_rng(width).normal(size=(300, width)))[0].T
+
+        def turned(array):
+            return array @ basis if array.ndim > 1 and array.shape[-1] == width and array.dtype.kind == "f" else array
+
+        value, *grads = run(case, arrays)
+        wide_value, *wide_grads = run(case, {name: turned(array) for name, array in arrays.items()})
+        assert_close(wide_value, value, 1e-11, scale=1.0)
+        largest = max(abs(grad).max() for grad in grads)
+        for grad, wide in zip(grads, wide_grads, strict=True):
+            assert_close(wide, turned(grad), 1e-9, scale=largest)
+
+    @pytest.mark.parametrize("case", (*EVERY_CASE, *BATCH_CASES), ids=str)
+    def test_of_many_rows_in_another_order(self, case):
+        """Values and gradients go with their rows and weights, wherever these lie."""
+        if case.loss in ("ge2e_loss", "proxy_anchor_loss"):
+            pytest.skip("has other values than one for each of its vectors")
+        arrays = arrays_of(case, 600)
+        rows = len(next(iter(arrays.values())))
+        weighed = "sample_weight" in loss_of(case).__signature__.parameters
+        values = len(loss_of(case)(**arrays, reduction="none")) if weighed else rows
+        each = min(rows, values)  # two views, or chosen and rejected answers, have as many one after the other
+        generator = np.random.default_rng(0)
+        order = generator.permutation(each)
+
+        def moved(array):
+            if array.ndim == 0 or len(array) not in (rows, values):
+                return array
+            return array[np.concatenate([order + k for k in range(0, len(array), each)])]
+
+        weight = generator.uniform(0.5, 2.0, values)
+        plain = {"sample_weight": weight} if weighed else {}
+        value, *grads = run(case, arrays, **plain)
+        turned = {"sample_weight": moved(weight)} if weighed else {}
+        other, *others = run(case, {name: moved(array) for name, array in arrays.items()}, **turned)
+        assert_close(other, value, 1e-12, scale=1.0)
+        for grad, x in zip(grads, others, strict=True):
+            assert_close(x, moved(grad), 1e-10, scale=abs(grad).max())
 
 
 class TestBadInput:

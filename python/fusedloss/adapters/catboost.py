@@ -5,7 +5,7 @@ Examples
 >>> import fusedloss as fl
 >>> from fusedloss.adapters.catboost import Objective
 >>> objective = Objective(fl.sigmoid_focal_loss, gamma=2.0)
->>> objective.inverse_link(0.0)
+>>> float(objective.inverse_link(0.0))
 0.5
 """
 

@@ -9,7 +9,7 @@ Examples
 >>> round(log_loss(["spam", "ham", "ham", "spam"], [[0.1, 0.9], [0.9, 0.1], [0.8, 0.2], [0.35, 0.65]]), 5)
 0.21616
 >>> make_scorer(fl.sigmoid_focal_loss, gamma=1.0)
-make_scorer(Score(sigmoid_focal_loss, gamma=1.0), greater_is_better=False, response_method='predict_proba')
+make_scorer(sigmoid_focal_loss, greater_is_better=False, response_method='predict_proba')
 """
 
 from __future__ import annotations
