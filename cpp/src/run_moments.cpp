@@ -308,7 +308,7 @@ class moments_run {
         const strided rows{gradient(0), dtype_of<C>, {width * std::int64_t(sizeof(C))}};
         for_shares(n, threads_, [&](int, std::int64_t begin, std::int64_t end) {
             similarity.return_gradients({rows, sizeof(C)}, 1, begin, end, width, own.vectors.get(),
-                                        own.norms.data(), 1.0, gradient(0));
+                                        own.norms.data(), nullptr, 1.0, gradient(0));
         });
     }
 

@@ -53,6 +53,7 @@ class similarity_run {
         if (alone && (job.rows.weights > 0 || job.rows.ignores)) find_excluded();
         slopes.resize(std::size_t(job.has_margin ? chunk : 0));
         radial.resize(slopes.size());
+        of_lengths.resize(std::size_t(job.by_length && gradients ? count : 0));
         terms.resize(std::size_t(job.terms ? count : 0));
         column_sums.resize(std::size_t(gradients && (job.distance || job.bias_grad) ? columns : 0));
     }
@@ -192,7 +193,7 @@ class similarity_run {
         } else {
             m.own_data = buffer<C>(m.vectors * dimensions);
             m.data = m.own_data.get();
-            if (normalize && (wanted || group)) m.norms.resize(std::size_t(m.vectors));
+            if (normalize && (wanted || group || job.by_length)) m.norms.resize(std::size_t(m.vectors));
             std::int64_t done = 0;
             for (int k : m.inputs) {
                 const similarity_input& input = job.input[k];
@@ -441,6 +442,10 @@ class similarity_run {
         rows.label = advanced(rows.label, begin);
         for (int k = 0; k < rows.weights; ++k) rows.weight[k] = advanced(rows.weight[k], begin);
         rows.value = advanced(rows.value, begin);
+        if (job.by_length) {
+            rows.learned = matrices[std::size_t(x)].norms.data();
+            if (gradients) rows.learned_grad = of_lengths.data();
+        }
         if (rows.learned) rows.learned += begin;
         if (rows.learned_grad) rows.learned_grad += begin;
         if (job.terms) rows.terms = terms.data() + begin;
@@ -623,11 +628,13 @@ class similarity_run {
                 const similarity_input& input = job.input[k];
                 const std::int64_t from = done * dimensions;
                 const double* const norms = m.norms.empty() ? nullptr : m.norms.data() + done;
+                const bool has_lengths = job.by_length && &m == &rows;
+                const double* const of_norms = has_lengths ? of_lengths.data() + done : nullptr;
                 done += input.vectors;
                 if (!input.grad.rows.data) continue;
                 over(input.vectors, [&](int, std::int64_t begin, std::int64_t end) {
                     run.return_gradients(input.grad, each_of(input), begin, end, dimensions, m.data + from,
-                                         norms, factor, m.grad + from);
+                                         norms, of_norms, factor, m.grad + from);
                 });
             }
         }
@@ -664,7 +671,8 @@ class similarity_run {
     std::vector<rest_of_group> rests;
     std::int64_t own_columns = 0, columns, pitch, chunk;
     buffer<C> scores, workspace;
-    std::vector<double> slopes, radial, column_sums, column_log_sum_exp, column_weight, firsts, terms;
+    std::vector<double> slopes, radial, of_lengths, column_sums, column_log_sum_exp, column_weight, firsts,
+        terms;
     double share_ = 1.0;         // of each term in a mean
     std::vector<bool> excluded;  // empty: no row
     buffer<C> kept_rows;

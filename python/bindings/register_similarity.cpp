@@ -21,7 +21,8 @@ enum flags : unsigned {
     distance = 4,
     two_sided = 8,
     paired = 16,
-    raw_rows = 32
+    raw_rows = 32,
+    by_length = 64
 };
 
 // As SimilarityKernel of _core_kernels.py gives them, in this order.
@@ -190,6 +191,7 @@ struct similarity_request : request<rows_job> {
         }
         similarity.normalize = options.flag & normalize;
         similarity.raw_rows = options.flag & raw_rows;
+        similarity.by_length = options.flag & by_length;
         similarity.exclude_self = options.flag & exclude_self;
         similarity.distance = options.flag & distance;
         similarity.two_sided = options.flag & two_sided;

@@ -294,7 +294,7 @@ _ROLES = {
     "numbers": "m",
 }
 _LABELS = {"given": 0, "diagonal": 1, "opposite": 2, "first": 3, "numbered": 4, "groups": 5}
-_BEYOND = {"line": 0, "falls": 1, "cosine": 2}
+_BEYOND = {"line": 0, "falls": 1, "cosine": 2, "stays": 3}
 
 
 class SimilarityKernel(Kernel):
@@ -360,12 +360,14 @@ class SimilarityKernel(Kernel):
         z_loss: float = 0.0,
         label_smoothing: float = 0.0,
         raw_rows: bool = False,
+        by_length: bool = False,
         margin: tuple[float, float, float, str] | None = None,
         **params: float,
     ) -> Result:
         if ignore_index is not None:
             ignore_index = integer("ignore_index", ignore_index)
         flags = normalize | exclude_self << 1 | distance << 2 | two_sided << 3 | paired << 4 | raw_rows << 5
+        flags |= by_length << 6
         arrays = (label, *(*of_columns, None, None)[:2], weight, *compared)
         codes = (ignore_index, _DIVISORS[divisor], self.names, self.roles, _LABELS[labels])
         harder = (*margin[:3], _BEYOND[margin[3]]) if margin else None

@@ -8,23 +8,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._core_kernels import SimilarityKernel
+from ._core_kernels import _BEYOND, SimilarityKernel
 from ._loss import Result, similarity
-from ._validation import as_input, choice, finite, positive
+from ._validation import as_input, choice, finite, in_range, non_negative, positive
+from .metric import cosine_similarity
 
 __all__ = [
+    "adaface_loss",
     "arcface_loss",
     "combined_margin_loss",
     "cosface_loss",
+    "curricularface_loss",
+    "magface_loss",
     "normalized_softmax_loss",
     "proxy_anchor_loss",
     "proxy_nca_loss",
     "soft_triple_loss",
     "sphereface_loss",
     "sub_center_arcface_loss",
+    "updated_curriculum",
+    "updated_norms",
 ]
 
 _HEAD = SimilarityKernel("cross_entropy", {"input": "row", "weight": "column"}, target="target")
+_ADAPTIVE = SimilarityKernel("adaptive_margin", {"input": "row", "weight": "column"}, target="target")
 _PROXIES = SimilarityKernel("cross_entropy", {"input": "row", "proxies": "column"}, target="target")
 _OTHER_PROXIES = SimilarityKernel("decoupled_contrastive", {"input": "row", "proxies": "column"}, target="target")
 _ANCHORS = SimilarityKernel("proxy_anchor", {"input": "column", "proxies": "row"}, target="target")
@@ -267,6 +274,277 @@ def normalized_softmax_loss(
         raw_rows=not normalize_input,
         ignore_index=ignore_index,
     )
+
+
+# ---- margins that go with lengths or with the training --------------------------------------------
+
+
+_UNMOVED: dict[str, Any] = {
+    "second": 0.0, "third": 0.0, "origin": 0.0, "width": 1.0, "least": 0.0, "most": 1.0, "second_by": 0.0,
+    "third_by": 0.0, "follows": 0.0, "length_cost": 0.0, "curriculum": 0.0, "hardness": 0.0,
+}  # fmt: skip
+
+
+def _adaptive(
+    input: Any, weight: Any, target: Any, scale: float, beyond: str, ignore_index: int | None, **params: Any
+) -> Result:
+    return _ADAPTIVE(
+        input,
+        weight,
+        label=target,
+        ignore_index=ignore_index,
+        normalize=True,
+        by_length=True,
+        gain=positive("scale", scale),
+        beyond=float(_BEYOND[beyond]),
+        **{**_UNMOVED, **params},
+    )
+
+
+_NORM_RANGE = 1e-3, 100.0  # norms beyond count as these, as in the published code of AdaFace
+_LEAST_DEVIATION = 1e-3  # added to the standard deviation there
+
+
+@similarity(trains=("input", "weight"), aliases=("AdaFace", "quality adaptive margin"))
+def adaface_loss(
+    input: ArrayLike,
+    weight: ArrayLike,
+    target: ArrayLike,
+    *,
+    margin: float = 0.4,
+    concentration: float = 0.333,
+    scale: float = 64.0,
+    norm_mean: float = 20.0,
+    norm_std: float = 100.0,
+    ignore_index: int = -100,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """AdaFace: the margin of an embedding goes with its norm, which stands for the quality of the image.
+
+    The statistics of the norms are those of the training so far::
+
+        mean, std = 20.0, 100.0
+        for x, y in batches:
+            mean, std = fl.updated_norms(x, mean, std)
+            statistics = {"norm_mean": mean, "norm_std": std}
+            loss, (of_x, of_weight) = fl.adaface_loss.value_and_grad(x, weight, y, **statistics)
+
+    Formula: ``lse(z) - z[y]`` with ``z = scale * cos(angle)``, but ``scale * (cos(angle - margin * q) - margin * (1 +
+        q))`` at ``y = target``, the angle less its margin being kept in [0, pi]; ``q = clip(concentration * (|input| -
+        norm_mean) / (norm_std + 0.001), -1, 1)``, of norms clipped to [0.001, 100].
+    Gradient: ``scale * (p - onehot)``, at the target times ``sin(angle - margin * q) / sin(angle)``, 0 where that angle
+        was clipped; `q` is a constant.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Kim et al. (2022), AdaFace: Quality adaptive margin for face recognition; its published code also keeps all
+        cosines 0.001 from -1 and 1, which the gradients here do not need.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``; their lengths matter.
+    weight : array_like
+        One vector per class ``[C, D]``; their lengths do not.
+    target : array_like
+        Class indices ``[N]``.
+    margin : float, default 0.4
+        In radians, and what is taken off the cosine.
+    concentration : float, default 0.333
+        How many standard deviations of the norms the margins spread over; must be positive.
+    scale : float, default 64.0
+        Multiplies the cosines; must be positive.
+    norm_mean : float, default 20.0
+        Mean of the norms, see `updated_norms`.
+    norm_std : float, default 100.0
+        Their standard deviation; must not be negative.
+    {common}
+    """
+    mean = finite("norm_mean", norm_mean)
+    width = (non_negative("norm_std", norm_std) + _LEAST_DEVIATION) / positive("concentration", concentration)
+    least, most = (min(max((norm - mean) / width, -1.0), 1.0) for norm in _NORM_RANGE)
+    by = finite("margin", margin)
+    return _adaptive(
+        input, weight, target, scale, "stays", ignore_index,
+        origin=mean, width=width, least=least, most=most, third=by, second_by=-by, third_by=by,
+    )  # fmt: skip
+
+
+def updated_norms(input: ArrayLike, mean: float, std: float, *, rate: float = 0.01) -> tuple[float, float]:
+    """The mean and the standard deviation of norms that `adaface_loss` asks for, after one more batch.
+
+    Both move towards those of the batch by `rate`; norms are clipped to [0.001, 100], and the deviation of a batch of
+    N vectors divides by ``N - 1``. A batch of fewer than two vectors leaves it as it was, an empty one both.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    mean : float
+        Mean of the norms before the batch; 20 to begin with.
+    std : float
+        Their standard deviation; 100 to begin with.
+    rate : float, default 0.01
+        The share of the batch, between 0 and 1.
+
+    Returns
+    -------
+    tuple of float
+        The new mean and standard deviation.
+    """
+    share = in_range("rate", rate, 0.0, 1.0)
+    norms = np.clip(np.linalg.norm(np.asarray(input, np.float64), axis=-1), *_NORM_RANGE)
+    new_mean = float(norms.mean()) if norms.size else mean
+    new_std = float(norms.std(ddof=1)) if norms.size > 1 else std
+    return mean + share * (new_mean - mean), std + share * (new_std - std)
+
+
+@similarity(trains=("input", "weight"), aliases=("MagFace", "magnitude aware margin"))
+def magface_loss(
+    input: ArrayLike,
+    weight: ArrayLike,
+    target: ArrayLike,
+    *,
+    lower_norm: float = 10.0,
+    upper_norm: float = 110.0,
+    lower_margin: float = 0.45,
+    upper_margin: float = 0.8,
+    norm_weight: float = 35.0,
+    scale: float = 64.0,
+    easy_margin: bool = True,
+    ignore_index: int = -100,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """MagFace: the margin of an embedding grows with its norm, and the norm is rewarded.
+
+    Formula: that of `arcface_loss` with the margin ``lower_margin + (upper_margin - lower_margin) * (a - lower_norm) /
+        (upper_norm - lower_norm)``, plus ``norm_weight * (a / upper_norm**2 + 1 / a)``, where ``a = clip(|input|,
+        lower_norm, upper_norm)``.
+    Gradient: that of `arcface_loss`, and along `input` what its norm does to the margin and to the reward; 0 where it
+        is clipped.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Meng et al. (2021), MagFace: A universal representation for face recognition and quality assessment.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``; their lengths matter.
+    weight : array_like
+        One vector per class ``[C, D]``; their lengths do not.
+    target : array_like
+        Class indices ``[N]``.
+    lower_norm, upper_norm : float, default 10.0, 110.0
+        What norms are clipped to: ``0 < lower_norm < upper_norm``.
+    lower_margin, upper_margin : float, default 0.45, 0.8
+        The margins there, in radians.
+    norm_weight : float, default 35.0
+        Factor of the reward; must not be negative.
+    scale : float, default 64.0
+        Multiplies the cosines; must be positive.
+    easy_margin : bool, default True
+        Add the margin only where the cosine is positive, as the published code does, and nothing elsewhere. Otherwise
+        `arcface_loss` says what happens beyond an angle of pi.
+    {common}
+    """
+    low = positive("lower_norm", lower_norm)
+    high = in_range("upper_norm", upper_norm, low, math.inf, inclusive="neither")
+    first = finite("lower_margin", lower_margin)
+    return _adaptive(
+        input, weight, target, scale, "cosine" if easy_margin else "line", ignore_index,
+        origin=low, width=high - low, second=first, second_by=finite("upper_margin", upper_margin) - first,
+        follows=1.0, length_cost=non_negative("norm_weight", norm_weight),
+    )  # fmt: skip
+
+
+@similarity(trains=("input", "weight"), aliases=("CurricularFace", "adaptive curriculum learning loss"))
+def curricularface_loss(
+    input: ArrayLike,
+    weight: ArrayLike,
+    target: ArrayLike,
+    *,
+    curriculum: float = 0.0,
+    margin: float = 0.5,
+    scale: float = 64.0,
+    ignore_index: int = -100,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """CurricularFace: ArcFace whose hard negatives count for more as the training proceeds.
+
+    How far it has come is the mean cosine of the targets so far::
+
+        curriculum = 0.0
+        for x, y in batches:
+            curriculum = fl.updated_curriculum(x, weight, y, curriculum)
+            loss, (of_x, of_weight) = fl.curricularface_loss.value_and_grad(x, weight, y, curriculum=curriculum)
+
+    Formula: that of `arcface_loss`, with ``scale * c * (curriculum + c)`` for the cosines ``c`` of other classes above
+        that of the target with its margin, ``cos(angle + margin)``.
+    Gradient: that of `arcface_loss`, for such a class times ``curriculum + 2 * c``; `curriculum` is a constant.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Huang et al. (2020), CurricularFace: Adaptive curriculum learning loss for deep face recognition.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    weight : array_like
+        One vector per class ``[C, D]``.
+    target : array_like
+        Class indices ``[N]``.
+    curriculum : float, default 0.0
+        The mean cosine between embeddings and their classes, see `updated_curriculum`.
+    margin : float, default 0.5
+        In radians.
+    scale : float, default 64.0
+        Multiplies the cosines; must be positive.
+    {common}
+    """
+    return _adaptive(
+        input, weight, target, scale, "line", ignore_index,
+        second=finite("margin", margin), curriculum=1.0, hardness=finite("curriculum", curriculum),
+    )  # fmt: skip
+
+
+def updated_curriculum(
+    input: ArrayLike,
+    weight: ArrayLike,
+    target: ArrayLike,
+    curriculum: float,
+    *,
+    rate: float = 0.01,
+    ignore_index: int = -100,
+) -> float:
+    """What `curricularface_loss` asks for after one more batch: it moves towards the mean cosine of the targets.
+
+    A batch without labels leaves it as it was.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    weight : array_like
+        One vector per class ``[C, D]``.
+    target : array_like
+        Class indices ``[N]``.
+    curriculum : float
+        The mean before the batch; 0 to begin with.
+    rate : float, default 0.01
+        The share of the batch, between 0 and 1.
+    ignore_index : int, default -100
+        Rows with this label are left out.
+
+    Returns
+    -------
+    float
+        The new mean.
+    """
+    share, labels = in_range("rate", rate, 0.0, 1.0), np.asarray(target)
+    kept = labels != ignore_index
+    if not kept.any():
+        return curriculum
+    cosines = cosine_similarity(np.asarray(input)[kept], np.asarray(weight)[labels[kept]], reduction="mean")
+    return curriculum + share * (float(cosines) - curriculum)
 
 
 # ---- several centres for each class ---------------------------------------------------------------

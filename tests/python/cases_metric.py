@@ -123,6 +123,19 @@ def normalized_softmax(input, weight, target, *, temperature=0.05, normalize_inp
     return ref.margin_softmax(c, target, scale=1 / temperature, m2=0.0, norm=norm), counted(target)
 
 
+def adaface(input, weight, target, *, at=None, **params):
+    norm = np.linalg.norm(input if at is None else at, axis=1)
+    return ref.adaface(cosines(input, weight), target, norm, **params), counted(target)
+
+
+def magface(input, weight, target, **params):
+    return ref.magface(cosines(input, weight), target, np.linalg.norm(input, axis=1), **params), counted(target)
+
+
+def curricularface(input, weight, target, **params):
+    return ref.curricularface(cosines(input, weight), target, **params), counted(target)
+
+
 def centred(input, weight, target, *, gamma, **params):
     s = np.einsum("nd,ckd->nck", unit(input), unit(weight))
     return ref.centre_softmax(s, target, gamma=gamma, **params), counted(target)
@@ -221,6 +234,19 @@ def _cases():
     yield MetricCase("normalized_softmax_loss", {}, few, normalized_softmax, trains=heads)
     raw = {"temperature": 0.5, "normalize_input": False}
     yield MetricCase("normalized_softmax_loss", raw, few, normalized_softmax, trains=heads)
+    norms = {"norm_mean": 2.25, "norm_std": 0.5}
+    lengths = {"lower_norm": 2.0, "upper_norm": 3.0, "norm_weight": 4.0, "scale": 8.0}
+    for draw in (few, many):
+        yield MetricCase("adaface_loss", {**norms, "scale": 8.0}, draw, adaface, "input", heads)
+        yield MetricCase("magface_loss", lengths, draw, magface, trains=heads)
+        yield MetricCase("curricularface_loss", {"curriculum": 0.25, "scale": 8.0}, draw, curricularface, trains=heads)
+    steep = {**norms, "margin": 1.5, "concentration": 2.0}
+    yield MetricCase("adaface_loss", steep, few, adaface, "input", heads)
+    yield MetricCase("adaface_loss", {}, few, adaface, "input", heads)
+    falling = {**lengths, "easy_margin": False, "lower_margin": 1.0, "upper_margin": 0.25, "norm_weight": 0.0}
+    yield MetricCase("magface_loss", falling, few, magface, trains=heads)
+    yield MetricCase("magface_loss", {}, few, magface, trains=heads)
+    yield MetricCase("curricularface_loss", {"margin": 1.25}, few, curricularface, trains=heads)
     for shape in ((5, 3), (10, 8), (90, 2), (5, 1)):
         draw = classified("weight", *shape)
         yield MetricCase("sub_center_arcface_loss", {"scale": 8.0}, draw, sub_center, trains=heads)

@@ -166,6 +166,34 @@ def margin_softmax(s, label, *, scale=64.0, m1=1.0, m2=0.5, m3=0.0, beyond="line
     return log_sum_exp(z, np.full_like(own, True) if inclusive else ~own) - z[rows, label]
 
 
+def label_softmax(z, label, own):
+    """Cross entropy of scores, those of the labels being others."""
+    z[np.arange(len(z)), label] = own
+    return log_sum_exp(z, np.full(z.shape, True)) - own
+
+
+def adaface(s, label, norm, *, margin=0.4, concentration=0.333, scale=64.0, norm_mean=20.0, norm_std=100.0):
+    q = np.clip((np.clip(norm, 1e-3, 100) - norm_mean) / (norm_std + 1e-3) * concentration, -1, 1)
+    angle = np.clip(np.arccos(s[np.arange(len(s)), label]) - margin * q, 0, np.pi)
+    return label_softmax(scale * s, label, scale * (np.cos(angle) - margin * (1 + q)))
+
+
+def magface(s, label, norm, *, lower_norm=10.0, upper_norm=110.0, lower_margin=0.45, upper_margin=0.8,
+            norm_weight=35.0, scale=64.0, easy_margin=True):  # fmt: skip
+    a = np.clip(norm, lower_norm, upper_norm)
+    m = lower_margin + (upper_margin - lower_margin) * (a - lower_norm) / (upper_norm - lower_norm)
+    own = turned(s[np.arange(len(s)), label], 1.0, m, 0.0, "cosine" if easy_margin else "line")
+    return label_softmax(scale * s, label, scale * own) + norm_weight * (a / upper_norm**2 + 1 / a)
+
+
+def curricularface(s, label, *, curriculum=0.0, margin=0.5, scale=64.0):
+    c = s[np.arange(len(s)), label]
+    hard = s > np.cos(np.arccos(c) + margin)[:, None]
+    return label_softmax(
+        scale * np.where(hard, s * (curriculum + s), s), label, scale * turned(c, 1.0, margin, 0.0, "line")
+    )
+
+
 def centre_softmax(s, label, *, gamma=0.1, **head):
     """`s` is ``[N, classes, centres]``."""
     if gamma > 0:

@@ -107,15 +107,41 @@ def test_weights_and_cotangents(case):
             np.testing.assert_allclose(grad, exact, rtol=1e-5, atol=1e-6 * max(1.0, np.abs(exact).max()))
 
 
+HEADS = [case.loss for case in METRIC_CASES if case.trains == ("input", "weight")]
+HEADS = sorted(set(HEADS) - {"sub_center_arcface_loss", "soft_triple_loss"})
+
+
 class TestAngles:
     weight = np.eye(3)
 
-    @pytest.mark.parametrize("name", ["arcface_loss", "cosface_loss", "sphereface_loss", "combined_margin_loss"])
+    @pytest.mark.parametrize("name", HEADS)
     @pytest.mark.parametrize("sign", [1, -1])
     def test_gradients_are_finite_where_vectors_are_parallel(self, name, sign):
         value, grads = getattr(fl, name).value_and_grad(sign * np.eye(3), self.weight, np.arange(3))
         assert np.isfinite(value)
         assert all(np.isfinite(grad).all() for grad in grads)
+
+    @pytest.mark.parametrize("name", HEADS)
+    @pytest.mark.parametrize("size", [0.0, 1e-20, 1e20])
+    def test_gradients_are_finite_at_any_length(self, name, size):
+        x = size * np.random.default_rng(0).normal(size=(4, 3))
+        value, (of_x, of_weight) = getattr(fl, name).value_and_grad(x, self.weight, [0, 1, 2, 0])
+        assert np.isfinite(value)
+        assert np.isfinite(of_x).all()
+        assert np.isfinite(of_weight).all()
+
+    @pytest.mark.parametrize("name", HEADS)
+    def test_ignored_rows_may_hold_anything(self, name):
+        x = np.random.default_rng(0).normal(size=(4, 3))
+        target = [0, -100, 2, -100]
+        loss = getattr(fl, name)
+        some, (of_x, of_weight) = loss.value_and_grad(x[::2], self.weight, target[::2])
+        x[1] = np.nan
+        value, (of_all, of_same) = loss.value_and_grad(x, self.weight, target)
+        assert value == pytest.approx(some, rel=1e-12)
+        np.testing.assert_allclose(of_all[::2], of_x, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(of_same, of_weight, rtol=1e-9, atol=1e-12)
+        assert not of_all[1::2].any()
 
     def test_degrees(self):
         x = np.random.default_rng(0).normal(size=(4, 3))

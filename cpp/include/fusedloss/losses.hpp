@@ -3,6 +3,7 @@
 #pragma once
 
 #include "losses/activation.hpp"
+#include "losses/adaptive_margin.hpp"
 #include "losses/binary.hpp"
 #include "losses/centres.hpp"
 #include "losses/contrastive.hpp"
@@ -77,10 +78,10 @@ using similarity_losses = type_list<
     // contrastive.hpp
     supervised_contrastive, pairwise_nt_xent, decoupled_contrastive, two_sided_cross_entropy,
     shared_partition, score_cosine, sigmoid_pairs,
-    // metric.hpp, centres.hpp
+    // metric.hpp, centres.hpp, adaptive_margin.hpp
     multi_similarity, circle, neighbourhood_components, generalized_lifted, lifted_negatives,
     lifted_structure, tuplet_margin, angular, smooth_ap, fast_ap, margin_pairs, batch_hard, batch_all,
-    batch_semi_hard, proxy_anchor, mega_batch_margin, ge2e_contrast, centre_softmax>;
+    batch_semi_hard, proxy_anchor, mega_batch_margin, ge2e_contrast, centre_softmax, adaptive_margin>;
 
 // Pairs of boxes.
 using box_losses = type_list<

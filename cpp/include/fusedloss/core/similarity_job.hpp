@@ -38,6 +38,7 @@ enum class margin_beyond {
     line,    // c - second * sin(second) - third, as ArcFace has it
     falls,   // (-1)^k cos(first * angle + second) - 2 k - third, as SphereFace has it
     cosine,  // c wherever c <= 0: the easy margin
+    stays,   // cos(pi), and cos(0) below no angle: it has got where it can, as AdaFace has it
 };
 
 // The score of the label, a cosine c, becomes cos(first * angle + second) - third: margins that make a head
@@ -68,6 +69,7 @@ struct similarity_job {
     double* bias_grad;       // as many as there are of the bias
     bool normalize;          // vectors are divided by their norms, or by 1e-12 where that is more
     bool raw_rows;           // ... but not those of the rows
+    bool by_length;          // what the rows have learned are the norms that they were divided by
     bool distance;           // minus squared distances in place of products
     bool exclude_self;       // row i and shared column i are the same: its score is minus infinity
     bool two_sided;  // in[1] and in[2] of the loss are the log-sum-exp of each column and the weight of
@@ -134,8 +136,8 @@ struct similarity_kernels {
     void (*fetch)(const class_array&, std::int64_t each, std::int64_t begin, std::int64_t end,
                   std::int64_t dimensions, bool normalize, C* to, double* norms);
     void (*return_gradients)(const class_array& out, std::int64_t each, std::int64_t begin, std::int64_t end,
-                             std::int64_t dimensions, const C* vectors, const double* norms, double factor,
-                             C* grad);
+                             std::int64_t dimensions, const C* vectors, const double* norms,
+                             const double* of_norms, double factor, C* grad);
     void (*fill_bias)(const score_chunk<C>&, const double* bias, std::int64_t step, std::int64_t begin,
                       std::int64_t end);
     void (*add_columns)(const score_chunk<C>&, double* total, std::int64_t begin, std::int64_t end);

@@ -108,20 +108,23 @@ inline bool any_number(const C* x, std::int64_t n) {
 }
 
 // The gradient with respect to vectors [begin, end), from that with respect to what fetch_vectors made of
-// them, times a factor to where the caller wants it.
+// them and, unless null, to their norms, times a factor to where the caller wants it.
 template <class C>
 inline void return_gradients(const class_array& out, std::int64_t each, std::int64_t begin, std::int64_t end,
-                             std::int64_t dimensions, const C* vectors, const double* norms, double factor,
-                             C* grad) {
+                             std::int64_t dimensions, const C* vectors, const double* norms,
+                             const double* of_norms, double factor, C* grad) {
     constexpr std::int64_t most = chunk_bytes / sizeof(C);
     for (std::int64_t v = begin; v < end; ++v) {
         C* const g = grad + v * dimensions;
-        if (norms && any_number(g, dimensions)) {
+        const double of_norm = of_norms ? of_norms[v] : 0.0;
+        if (norms && (of_norm != 0.0 || any_number(g, dimensions))) {
             const C* const u = vectors + v * dimensions;
             const double along = dot(g, u, dimensions), norm = norms[v];
             // A vector without a direction has no gradient; one that is not a number spoils it.
             for (std::int64_t d = 0; d < dimensions; ++d)
-                g[d] = norm < least_norm ? C(0) : C((double(g[d]) - along * double(u[d])) / norm);
+                g[d] = norm < least_norm
+                           ? C(0)
+                           : C((double(g[d]) - along * double(u[d])) / norm + of_norm * double(u[d]));
         }
         for (std::int64_t d = 0; factor != 1.0 && d < dimensions; ++d) g[d] = C(factor * double(g[d]));
         char* const p =
