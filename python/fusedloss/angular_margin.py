@@ -446,8 +446,9 @@ def magface_loss(
         `arcface_loss` says what happens beyond an angle of pi.
     {common}
     """
-    low = positive("lower_norm", lower_norm)
-    high = in_range("upper_norm", upper_norm, low, math.inf, inclusive="neither")
+    low, high = positive("lower_norm", lower_norm), positive("upper_norm", upper_norm)
+    if not low < high:
+        raise ValueError(f"lower_norm must be below upper_norm, got {low} and {high}")
     first = finite("lower_margin", lower_margin)
     return _adaptive(
         input, weight, target, scale, "cosine" if easy_margin else "line", ignore_index,

@@ -111,7 +111,7 @@ class TestStates:
     def test_out_of_range(self):
         with pytest.raises(ValueError, match="rate must be in"):
             fl.updated_norms(np.ones((2, 3)), 3.0, 2.0, rate=1.5)
-        with pytest.raises(ValueError, match="upper_norm must be in"):
+        with pytest.raises(ValueError, match="lower_norm must be below upper_norm"):
             fl.magface_loss(*arrays(), lower_norm=5.0, upper_norm=5.0)
         with pytest.raises(ValueError, match="norm_std must not be negative"):
             fl.adaface_loss(*arrays(), norm_std=-1.0)
