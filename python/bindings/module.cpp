@@ -13,6 +13,7 @@ void register_overlap(py::module_&);
 void register_boxes(py::module_&);
 void register_pairs(py::module_&);
 void register_boosting(py::module_&);
+void register_tensors(py::module_&);
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.doc() = "Compiled core of fusedloss.";
@@ -26,4 +27,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     register_boxes(m);
     register_pairs(m);
     register_boosting(m);
+    register_tensors(m);
 }

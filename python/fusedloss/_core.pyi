@@ -1,5 +1,6 @@
 """Compiled core of fusedloss."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 __version__: str
@@ -116,3 +117,4 @@ def score_pairs(
     positive: Any, positive_weight: Any, negative: Any, negative_weight: Any, gradients: bool, threads: int
 ) -> tuple[float, Any, Any]: ...
 def ordered_scores(scores: Any, labels: Any, scale: float, gradients: bool) -> tuple[float, Any]: ...
+def tensor_views(table: Any, otherwise: Callable[[Any], Any]) -> Callable[[Sequence[Any]], tuple[Any, ...]]: ...

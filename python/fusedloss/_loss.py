@@ -504,18 +504,16 @@ class Loss(Documented[P]):
             aux = Aux(aux[0], aux[1], kernel.correct(aux[1], inputs, options))
         return value, grads[0] if len(grads) == 1 else grads, hess, aux
 
-    def _prepared(self, want: int, wrt: str) -> Callable[[tuple[Any, ...], Any, Any, int], tuple[Any, Any, Any, Any]]:
+    def _prepared(
+        self, want: int, wrt: str | Sequence[str]
+    ) -> Callable[[tuple[Any, ...], Any, Any, int], tuple[Any, Any, Any, Any]]:
         """A function of arrays, sample weight, `out` and threads that does what `_run` does, for many short calls."""
         template = self._template
         if template is None:
             return lambda arrays, weight, out, threads: self._run(
                 arrays, {"sample_weight": weight, "n_threads": threads or None}, want, wrt, out
             )
-        label, code, bits = (
-            self.name,
-            self._reduction_code(self._chosen_reduction),
-            self._wrt_bits(template.kernel, wrt),
-        )
+        label, code, bits = self.name, self._chosen_code, self._wrt_bits(template.kernel, wrt)
 
         def run(arrays: tuple[Any, ...], weight: Any, out: Any, threads: int) -> tuple[Any, Any, Any, Any]:
             kernel, inputs, params, options = template.filled(label, arrays)

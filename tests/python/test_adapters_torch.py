@@ -188,16 +188,58 @@ class TestFunctions:
         (3 * F.mse_loss(x, torch.zeros(2)) + F.l1_loss(x, torch.zeros(2))).backward()
         assert x.grad.tolist() == [3.5, 9.5]
 
-    def test_work_in_functional_transforms(self):
-        x, y = torch.randn(4, 3), torch.tensor([0, 1, 2, 1])
-        grad = torch.func.grad(lambda z: F.cross_entropy(z, y))(x)
-        np.testing.assert_allclose(grad, fl.cross_entropy.grad(x.numpy(), y.numpy()), rtol=1e-6)
+    def test_keep_no_gradient_that_is_not_wanted_again(self):
+        """A gradient that is added to later is that of the call, unless the graph is kept."""
+        x = torch.tensor([1.0, 3.0], requires_grad=True)
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+            loss = 2 * F.mse_loss(x, torch.zeros(2))
+        loss.backward(retain_graph=True)
+        loss.backward()
+        assert x.grad.tolist() == [4.0, 12.0]
+        with pytest.raises(RuntimeError, match="second time"):
+            loss.backward()
 
-    def test_refuse_a_second_derivative(self):
+    @pytest.mark.parametrize("reduction", ["mean", "none"])
+    def test_work_in_functional_transforms(self, reduction):
+        x, y = torch.randn(4, 3), torch.tensor([0, 1, 2, 1])
+        grad = torch.func.grad(lambda z: F.cross_entropy(z, y, reduction=reduction).sum())(x)
+        expected = fl.cross_entropy.grad(x.numpy(), y.numpy(), reduction=reduction)
+        np.testing.assert_allclose(grad, expected, rtol=1e-6)
+
+    @pytest.mark.parametrize("reduction", ["mean", "none"])
+    def test_refuse_a_second_derivative(self, reduction):
         x = torch.randn(3, requires_grad=True)
-        (grad,) = torch.autograd.grad(F.mse_loss(x, torch.zeros(3)), x, create_graph=True)
+
+        def loss(z):
+            return F.mse_loss(z, torch.zeros(3), reduction=reduction).sum()
+
+        (grad,) = torch.autograd.grad(loss(x), x, create_graph=True)
         with pytest.raises(RuntimeError, match="once"):
             grad.sum().backward()
+        with pytest.raises(RuntimeError, match="once"):
+            torch.func.grad(lambda z: torch.func.grad(loss)(z).sum())(x.detach())
+
+    def test_take_memory_as_it_lies(self):
+        """Halves, integers, empty tensors, and tensors that PyTorch negates when it reads them."""
+        lazy = torch.randn(3, 2, dtype=torch.complex64).conj().imag
+        assert lazy.is_neg()
+        plain = torch.randn(2, 3)
+        for x in (lazy, plain, plain.T, plain.half(), torch.arange(6).reshape(3, 2), torch.zeros(0, 2)):
+            for views in (F._arrays_of, lambda tensors: tuple(map(F._array_of, tensors))):
+                (array,) = views((x,))
+                np.testing.assert_array_equal(array, x.resolve_neg().numpy(), strict=True)
+
+    def test_read_each_call_for_itself(self):
+        """Readings are looked up: by dtype, shape, what requires a gradient, and options."""
+        for x in (torch.randn(4, 3), torch.randn(2, 3), torch.randn(4, 3).double(), torch.randn(4, 3)):
+            y = torch.arange(len(x)) % 3
+            for options in ({}, {"reduction": "sum"}, {"weight": torch.rand(3).to(x.dtype)}, {"label_smoothing": 0.1}):
+                for leaf in (x, x.clone().requires_grad_()):
+                    ours, theirs = F.cross_entropy(leaf, y, **options), T.cross_entropy(leaf, y, **options)
+                    torch.testing.assert_close(ours, theirs)
+                    assert ours.requires_grad == leaf.requires_grad
+        with torch.no_grad():
+            assert not F.cross_entropy(leaf, y).requires_grad
 
     def test_leave_to_torch_what_only_torch_can(self):
         x, t = torch.randn(3), torch.rand(3, requires_grad=True)
@@ -265,6 +307,15 @@ class TestCodeForTorch:
         assert not {"huber_loss", "cross_entropy", "triplet_margin_loss"} & set(OTHERS)
         with pytest.raises(AttributeError):
             _ = F.no_such_function
+
+    def test_options_that_only_torch_has(self):
+        """Without them the loss is ours."""
+        if "linear_cross_entropy" not in IN_TORCH:
+            pytest.skip("PyTorch has no fused head")
+        x, w, y = torch.randn(5, 4, requires_grad=True), torch.randn(3, 4), torch.tensor([0, 2, 1, 1, 0])
+        for options in ({}, {"options": torch.nn.LinearCrossEntropyOptions()}):
+            torch.testing.assert_close(F.linear_cross_entropy(x, w, y, **options), T.cross_entropy(x @ w.T, y))
+        torch.testing.assert_close(F.linear_cross_entropy(x[0], w, y[0]), T.cross_entropy(x[0] @ w.T, y[0]))
 
     def test_positional_arguments(self):
         z, y, w = torch.randn(4, 3), torch.tensor([0, -1, 2, 1]), torch.tensor([1.0, 2.0, 3.0])

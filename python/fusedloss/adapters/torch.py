@@ -30,7 +30,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .._loss import Loss, losses
+from .. import _core
+from .._loss import _GRAD, _VALUE, Loss, losses
 
 # What `torch.nn.functional` does otherwise unless told.
 _AS_TORCH: dict[str, dict[str, Any]] = {"binary_cross_entropy": {"log_clamp": 100.0}}
@@ -59,6 +60,15 @@ def _array_of(tensor: Any) -> Any:
     if tensor.dtype is torch.bfloat16:
         return tensor.detach().view(torch.int16).numpy().view(import_module("ml_dtypes").bfloat16)
     return tensor.numpy(force=True)
+
+
+def _reader() -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """What gives the arrays of tensors."""
+    table = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)  # since PyTorch 2.10
+    return _core.tensor_views(table, _array_of) if table else lambda tensors: tuple(map(_array_of, tensors))
+
+
+_arrays_of = _reader()
 
 
 def _tensor_of(array: Any) -> Any:
@@ -90,18 +100,16 @@ class _Call:
         self._data = tuple(self._places.pop(name) for name in _data_names(loss))
         options = set(self._places.values())
         self._data_places = tuple(k for k in range(len(names)) if k not in options)
-        self._in_order = self._data == tuple(range(len(names)))
         self.wrt_places = tuple(map(names.index, wrt))
+        alone = loss._template is not None and self._data == tuple(range(len(names)))
+        self._prepared = loss._prepared(_VALUE | _GRAD, wrt) if alone and wrt else None
 
-    def arguments(self, tensors: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def arguments(self, arrays: tuple[Any, ...]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments of the loss."""
-        arrays = tuple([_array_of(tensor) if isinstance(tensor, torch.Tensor) else tensor for tensor in tensors])
-        options: dict[str, Any] = {"n_threads": torch.get_num_threads()}
-        if self._in_order:
-            return arrays, options
-        options |= {name: arrays[place] for name, place in self._places.items()}
         data = [[arrays[k] for k in place] if isinstance(place, list) else arrays[place] for place in self._data]
-        return tuple(data), options
+        options = {name: arrays[place] for name, place in self._places.items()}
+        options["n_threads"] = torch.get_num_threads()
+        return data, options
 
     def value(self, value: Any, tensors: Sequence[Any]) -> Any:
         """What the loss gives, as a tensor."""
@@ -115,33 +123,32 @@ class _Call:
 
     def run(self, tensors: Sequence[Any]) -> Any:
         """The value."""
-        data, options = self.arguments(tensors)
+        data, options = self.arguments(_arrays_of(tensors))
         return self.value(self.loss(*data, **options), tensors)
 
     def value_and_grads(self, tensors: Sequence[Any]) -> list[Any]:
         """The value and then the gradients, in new tensors."""
-        data, options = self.arguments(tensors)
-        if self.arguments_wrt == self.wrt:
-            grads, options["out"] = self._new_gradients(tensors)
-            value, _ = self.loss.value_and_grad(*data, wrt=self.wrt, **options)
-        else:
-            value, arrays = self.loss.value_and_grad(*data, wrt=self.arguments_wrt, **options)
-            grads = self._chosen(arrays)
-        return [self.value(value, tensors), *grads]
+        arrays = _arrays_of(tensors)
+        out = self._new_gradients(arrays)
+        if self._prepared:
+            value, grads, _, _ = self._prepared(arrays, None, out, torch.get_num_threads())
+            return [self.value(value, tensors), *map(_tensor_of, grads)]
+        data, options = self.arguments(arrays)
+        value, grads = self.loss.value_and_grad(*data, wrt=self.arguments_wrt, out=out, **options)
+        return [self.value(value, tensors), *self._chosen(grads)]
 
     def backward(self, cotangent: Any, tensors: Sequence[Any]) -> list[Any]:
         """The gradients of the sum of cotangents times unreduced values."""
-        data, options = self.arguments(tensors)
-        if self.arguments_wrt == self.wrt:
-            grads, options["out"] = self._new_gradients(tensors)
-            self.loss.backward(_array_of(cotangent), *data, wrt=self.wrt, **options)
-        else:
-            grads = self._chosen(self.loss.backward(_array_of(cotangent), *data, wrt=self.arguments_wrt, **options))
-        return grads
+        arrays = _arrays_of(tensors)
+        data, options = self.arguments(arrays)
+        out, grad_output = self._new_gradients(arrays), _array_of(cotangent)
+        return self._chosen(self.loss.backward(grad_output, *data, wrt=self.arguments_wrt, out=out, **options))
 
-    def _new_gradients(self, tensors: Sequence[Any]) -> tuple[list[Any], tuple[Any, ...]]:
-        grads = self.like_gradients(tensors)
-        return grads, tuple(map(_array_of, grads))
+    def _new_gradients(self, arrays: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Arrays for the gradients in the layout of the arguments, where that is not the one of new arrays."""
+        if self.arguments_wrt != self.wrt or all([arrays[k].flags.c_contiguous for k in self.wrt_places]):
+            return None
+        return tuple([np.empty_like(arrays[k]) for k in self.wrt_places])
 
     def like_gradients(self, tensors: Sequence[Any]) -> list[Any]:
         """Tensors for the gradients."""
@@ -312,7 +319,7 @@ def _value_shape(call: _Call, tensors: Sequence[Any]) -> Sequence[Any]:
         return [*first[:axis], *first[axis + 1 :]]
     # Not in tensors, which hold no data here.
     types = [str(tensor.dtype).removeprefix("torch.").replace("bfloat16", "float32") for tensor in tensors]
-    zeros = [np.zeros([int(n) for n in t.shape], dtype) for t, dtype in zip(tensors, types, strict=True)]
+    zeros = tuple(np.zeros([int(n) for n in t.shape], dtype) for t, dtype in zip(tensors, types, strict=True))
     data, options = call.arguments(zeros)
     return list(np.shape(call.loss(*data, **options)))
 
@@ -482,11 +489,16 @@ def _read_before(*call: Any) -> _Reading | None:
 
 
 def _is_beyond(callee: _Callee, given: dict[str, Any]) -> bool:
-    """Whether PyTorch has more: gradients in targets, a weight for every score, a row in odd shapes."""
-    data = {name: given[name] for name in callee.data if isinstance(given[name], _Kind)}
-    if any(kind.differentiate and name not in callee.loss.differentiable for name, kind in data.items()):
+    """Whether PyTorch has more: options, gradients in targets, a weight for every score, a row in odd shapes."""
+    loss, data = callee.loss, {name: given[name] for name in callee.data if isinstance(given[name], _Kind)}
+    if any(given.get(name) is not None and name not in (*loss._signature.parameters, *_LEGACY) for name in given):
         return True
-    if callee.loss.family != "rows":
+    if any(kind.differentiate and name not in loss.differentiable for name, kind in data.items()):
+        return True
+    if loss.family == "similarity":
+        *vectors, target = data.values()
+        return target.dtype.is_floating_point or any(len(kind.shape) != 2 for kind in vectors)
+    if loss.family != "rows":
         return False
     weight, scores, target = given.get("weight"), data.get(callee.data[0]), data.get(callee.data[1])
     many = isinstance(weight, _Kind) and len(weight.shape) > 1
@@ -518,8 +530,7 @@ def _parameters_in_torch(loss: Loss[Any]) -> dict[str, inspect.Parameter] | None
         known = dict(inspect.signature(theirs).parameters)
     except ValueError:  # a built-in function
         return None
-    fits = tuple(known)[: len(_data_names(loss))] == _data_names(loss)
-    return known if fits and set(known) <= {*loss._signature.parameters, *_LEGACY} else None
+    return known if tuple(known)[: len(_data_names(loss))] == _data_names(loss) else None
 
 
 def _function_of(loss: Loss[Any], known: dict[str, inspect.Parameter]) -> Callable[..., Any]:
@@ -527,6 +538,7 @@ def _function_of(loss: Loss[Any], known: dict[str, inspect.Parameter]) -> Callab
     own = {name: p for name, p in loss._signature.parameters.items() if name not in known}
     parameters = [p.replace(annotation=inspect.Parameter.empty) for p in (*known.values(), *own.values())]
     signature = inspect.Signature(sorted(parameters, key=lambda p: p.kind))
+    theirs: Any = getattr(torch.nn.functional, loss.name) if known else None
     callee = _Callee(
         loss,
         tuple(signature.parameters),
@@ -534,7 +546,7 @@ def _function_of(loss: Loss[Any], known: dict[str, inspect.Parameter]) -> Callab
         _data_names(loss),
         loss._chosen_reduction,
         _AS_TORCH.get(loss.name, {}),
-        getattr(torch.nn.functional, loss.name) if known else None,
+        theirs,
     )
 
     def function(*args: Any, **kwargs: Any) -> Any:
@@ -549,7 +561,7 @@ def _function_of(loss: Loss[Any], known: dict[str, inspect.Parameter]) -> Callab
         read = _read if in_graph else _read_before
         reading = read(callee, len(args), tuple(kwargs), tuple(kinds))
         if reading is None:
-            return callee.theirs(*args, **kwargs)
+            return theirs(*args, **kwargs)
         tensors = reading.tensors(values)
         if in_graph:
             if reading.wrt and not reading.unreduced:
