@@ -138,6 +138,21 @@ def _identity(row: Row) -> tuple[Any, ...]:
 
 
 def _preface(kept: int, seconds: float, rounds: int, load: float) -> list[str]:
+    earlier = f"; {kept} rows of results.csv are of earlier runs" if kept else ""
+    return [
+        "# Speed",
+        circumstances(seconds, load) + earlier,
+        f"Best of {rounds} turns that all contestants take one after another on the same float32 arrays, in a process "
+        "confined to as many CPUs as threads. *Floor*: a loop that only reads the same arrays and writes (past the "
+        "caches where that is faster) as many as there are gradients, and leaves class indices out. *out*: the "
+        "gradient goes to an array that exists; all peers but numexpr and scikit-learn allocate theirs. Peers return "
+        "the mean and the gradient; a peer that computes anything else is not timed. `results.csv` has every figure, "
+        f"in ns per element. {', '.join(THREAD_VARIABLES)} = threads; other OpenMP settings are the defaults.",
+    ]
+
+
+def circumstances(seconds: float, load: float) -> str:
+    """The machine, the versions, and when, how long and beside what was measured."""
     config = fl.show_config()
     versions = []
     for package in PACKAGES:
@@ -146,20 +161,12 @@ def _preface(kept: int, seconds: float, rounds: int, load: float) -> list[str]:
         except PackageNotFoundError:
             continue
     cache = config["last_level_cache"] / 2**20
-    earlier = f"; {kept} rows of results.csv are of earlier runs" if kept else ""
-    return [
-        "# Speed",
+    return (
         f"- Machine: {_cpu()}, {os.cpu_count()} CPUs, {cache:.0f} MB last-level cache, {platform.system()}\n"
         f"- fusedloss {config['version']} ({config['compiler']}, {config['isa']}), Python {config['python']}, "
         f"{', '.join(versions)}\n"
-        f"- {date.today()}, {seconds / 60:.0f} minutes, load average before {load:.1f}{earlier}",
-        f"Best of {rounds} turns that all contestants take one after another on the same float32 arrays, in a process "
-        "confined to as many CPUs as threads. *Floor*: a loop that only reads the same arrays and writes (past the "
-        "caches where that is faster) as many as there are gradients, and leaves class indices out. *out*: the "
-        "gradient goes to an array that exists; all peers but numexpr and scikit-learn allocate theirs. Peers return "
-        "the mean and the gradient; a peer that computes anything else is not timed. `results.csv` has every figure, "
-        f"in ns per element. {', '.join(THREAD_VARIABLES)} = threads; other OpenMP settings are the defaults.",
-    ]
+        f"- {date.today()}, {seconds / 60:.0f} minutes, load average before {load:.1f}"
+    )
 
 
 def _cpu() -> str:
