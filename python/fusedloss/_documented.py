@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
+import numpy as np
+
 from ._core_kernels import Call
 from ._validation import flag
 
@@ -135,7 +137,10 @@ class Documented(Generic[P]):
         return (_restore, (type(self), self.name, self._bound))
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and (self.name, self._bound) == (other.name, other._bound)
+        if not isinstance(other, Documented) or (type(self), self.name) != (type(other), other.name):
+            return False
+        mine, its = self._bound, other._bound
+        return mine.keys() == its.keys() and all(_equal(mine[key], its[key]) for key in mine)
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -143,6 +148,12 @@ class Documented(Generic[P]):
     def __repr__(self) -> str:
         bound = ", ".join(f"{k}={v!r}" for k, v in self._bound.items())
         return f"<{self.kind} {self.name} with {bound}>" if bound else f"<{self.kind} {self.name}>"
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if hasattr(a, "__array__") or hasattr(b, "__array__"):
+        return np.array_equal(a, b)
+    return bool(a == b)
 
 
 def _is_cached(cls: type, name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 
 import fusedloss as fl
@@ -147,6 +149,21 @@ class TestWeights:
             assert_same(bound.value_and_grad(**arrays, sample_weight=same), expected)
         mask = bound.value_and_grad(**arrays, sample_weight=weight > 0)
         assert_same(mask, bound.value_and_grad(**arrays, sample_weight=(weight > 0).astype(np.float64)))
+
+
+@each_loss
+def test_bound_losses_are_equal_if_their_parameters_are(loss):
+    """Arrays among them, too."""
+    arrays, params = call_of(loss)
+    keywords = {name for name, p in loss.__signature__.parameters.items() if p.kind is p.KEYWORD_ONLY}
+    bound = loss.bind(**{name: x for name, x in {**arrays, **params}.items() if name in keywords})
+    for same in (pickle.loads(pickle.dumps(bound)), copy.deepcopy(bound)):
+        assert same == bound
+        assert hash(same) == hash(bound)
+    assert (loss == bound) == (not bound._bound)
+    for name, value in bound._bound.items():
+        if isinstance(value, np.ndarray):
+            assert bound.bind(**{name: value + 1}) != bound
 
 
 @each_loss
