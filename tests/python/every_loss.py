@@ -24,24 +24,40 @@ def _graded(generator: np.random.Generator, n: int) -> dict[str, Any]:
     return {"input": generator.normal(size=n), "thresholds": np.array([-1.0, 0.5, 2.0]), "target": np.arange(n) % 4}
 
 
-DRAWN = (*ANSWER_CASES, *BATCH_CASES, *BOX_CASES, *COMPOSITION_CASES, *METRIC_CASES, *PAIR_CASES, *SIMILARITY_CASES)
+DRAWN = (*BATCH_CASES, *BOX_CASES, *COMPOSITION_CASES, *PAIR_CASES)
+OF_PRODUCTS = (*ANSWER_CASES, *METRIC_CASES, *SIMILARITY_CASES)
 ORDINAL = ArrayCase("cumulative_link_loss", _graded)
-FIRST = {case.loss: case for case in reversed((*CASES, *ROW_CASES, *OVERLAP_CASES, *DRAWN, ORDINAL))}
+EVERY_CASE: tuple[Any, ...] = (*CASES, *ROW_CASES, *OVERLAP_CASES, *DRAWN, *OF_PRODUCTS, ORDINAL)
+FIRST = {case.loss: case for case in reversed(EVERY_CASE)}
 
 each_loss = pytest.mark.parametrize("loss", fl.losses(), ids=lambda loss: loss.name)
+each_case = pytest.mark.parametrize("case", EVERY_CASE, ids=lambda case: getattr(case, "id", str(case)))
 
 
-def call_of(loss: fl.Loss[Any], n: int = 4) -> tuple[dict[str, Any], dict[str, Any]]:
+def call_of(loss: fl.Loss[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A few arrays and parameters."""
+    return draw(FIRST[loss.name], 4)
+
+
+def draw(case: Any, n: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays of so many elements, rows or images, and parameters."""
-    case: Any = FIRST[loss.name]
     generator = np.random.default_rng(0)
     if isinstance(case, RowCase):
         return case.random(n, 5, np.float64, generator), case.options(5)
     if isinstance(case, OverlapCase):
-        values = case.arrays(generator, n).values()
+        names = fl.Loss.registry[case.loss].__signature__.parameters
         more = {key: make(generator, (n, *case.shape[1:])) for key, make in case.arguments.items()}
-        return {**dict(zip(loss.__signature__.parameters, values, strict=False)), **more}, case.params
+        return {**dict(zip(names, case.arrays(generator, n).values(), strict=False)), **more}, case.params
     if isinstance(case, Case):
         return case.random((n,), np.float64, generator), case.params
-    draw = case.draw if hasattr(case, "draw") else case.arrays
-    return draw(generator, n), case.params
+    arrays = case.draw if hasattr(case, "draw") else case.arrays
+    return arrays(generator, n), case.params
+
+
+def many(case: Any) -> int:
+    """So many that a case takes several blocks, tiles or stretches."""
+    if isinstance(case, Case):
+        return 20011
+    if isinstance(case, (RowCase, OverlapCase)):
+        return 3001 if isinstance(case, RowCase) else 7
+    return 600 if case in (*OF_PRODUCTS, *BATCH_CASES) else 3001

@@ -9,7 +9,8 @@ import re
 import fusedloss as fl
 import numpy as np
 import pytest
-from every_loss import FIRST, call_of, each_loss
+from battery import assert_close
+from every_loss import FIRST, call_of, draw, each_case, each_loss, many
 
 NO_NUMBERS = {
     "text": "x",
@@ -175,3 +176,39 @@ def test_gradients_come_in_the_order_they_are_asked_for_once_each(loss):
     together = bound.grad(**arrays, wrt=tuple(names))
     assert_same(together, [alone[name] for name in names])
     assert_same(bound.grad(**arrays, wrt=[*reversed(names), names[0]]), together)
+
+
+@each_case
+def test_many_rows_in_another_order(case):
+    """Values and gradients go with their rows and weights, wherever these lie."""
+    if case.loss in ("ge2e_loss", "proxy_anchor_loss"):
+        pytest.skip("has other values than one for each of its vectors")
+    arrays, params = draw(case, many(case))
+    loss = fl.Loss.registry[case.loss]
+    rows, parameters = len(flat(next(iter(arrays.values())))[0]), loss.__signature__.parameters
+    weighed = "sample_weight" in parameters and not params.get("free_bits")
+    shape = np.shape(loss(**{**arrays, **params}, reduction="none")) if weighed else (rows,)
+    if not shape or (shape[0] % rows and rows % shape[0]):
+        pytest.skip("has no value of its own for each row")
+    each = min(rows, shape[0])  # two views, or chosen and rejected answers, have as many one after the other
+    generator = np.random.default_rng(0)
+    order = generator.permutation(each)
+
+    def moved(x):
+        if isinstance(x, (list, tuple)):
+            return [moved(a) for a in x]
+        if np.ndim(x) == 0 or len(x) not in (rows, shape[0]):
+            return x
+        return x[np.concatenate([order + k for k in range(0, len(x), each)])]
+
+    trained = [name for name in loss.differentiable if name in arrays and flat(arrays[name])[0].dtype.kind == "f"]
+    options = {**params, "wrt": trained} | ({"reduction": "sum"} if "reduction" in parameters else {})
+    weight = generator.uniform(0.5, 2.0, shape)
+    plain, turned = ({"sample_weight": w} if weighed else {} for w in (weight, moved(weight)))
+    value, grads = loss.value_and_grad(**{**arrays, **options}, **plain)
+    other, others = loss.value_and_grad(**{name: moved(x) for name, x in arrays.items()}, **options, **turned)
+    assert_close(other, value, 1e-12, scale=1.0)
+    grads, others = (g if len(trained) > 1 else (g,) for g in (grads, others))
+    for grad, x in zip(grads, others, strict=True):
+        for one, same in zip(flat(moved(grad)), flat(x), strict=True):
+            assert_close(same, one, 1e-10, scale=abs(one).max())

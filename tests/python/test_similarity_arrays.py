@@ -206,33 +206,6 @@ class TestNumbers:
         for grad, wide in zip(grads, wide_grads, strict=True):
             assert_close(wide, turned(grad), 1e-9, scale=largest)
 
-    @pytest.mark.parametrize("case", [*EVERY_CASE, *BATCH_CASES], ids=str)
-    def test_of_many_rows_in_another_order(self, case):
-        """Values and gradients go with their rows and weights, wherever these lie."""
-        if case.loss in ("ge2e_loss", "proxy_anchor_loss"):
-            pytest.skip("has other values than one for each of its vectors")
-        arrays = arrays_of(case, 600)
-        rows = len(next(iter(arrays.values())))
-        weighed = "sample_weight" in loss_of(case).__signature__.parameters
-        values = len(loss_of(case)(**arrays, reduction="none")) if weighed else rows
-        each = min(rows, values)  # two views, or chosen and rejected answers, have as many one after the other
-        generator = np.random.default_rng(0)
-        order = generator.permutation(each)
-
-        def moved(array):
-            if array.ndim == 0 or len(array) not in (rows, values):
-                return array
-            return array[np.concatenate([order + k for k in range(0, len(array), each)])]
-
-        weight = generator.uniform(0.5, 2.0, values)
-        plain = {"sample_weight": weight} if weighed else {}
-        value, *grads = run(case, arrays, **plain)
-        turned = {"sample_weight": moved(weight)} if weighed else {}
-        other, *others = run(case, {name: moved(array) for name, array in arrays.items()}, **turned)
-        assert_close(other, value, 1e-12, scale=1.0)
-        for grad, x in zip(grads, others, strict=True):
-            assert_close(x, moved(grad), 1e-10, scale=abs(grad).max())
-
 
 class TestBadInput:
     def refused(self, case, arrays, error, *says, **options):
