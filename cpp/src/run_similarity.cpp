@@ -53,6 +53,7 @@ class similarity_run {
         if (alone && (job.rows.weights > 0 || job.rows.ignores)) find_excluded();
         slopes.resize(std::size_t(job.has_margin ? chunk : 0));
         radial.resize(slopes.size());
+        column_radial.resize(slopes.size());
         of_lengths.resize(std::size_t(job.by_length && gradients ? count : 0));
         terms.resize(std::size_t(job.terms ? count : 0));
         column_sums.resize(std::size_t(gradients && (job.distance || job.bias_grad) ? columns : 0));
@@ -349,9 +350,11 @@ class similarity_run {
         if (group) score_groups(shared, begin);
         if (job.has_margin)
             run.apply_margins(job.margin, job.scale, shared, labels() + begin,
-                              job.raw_rows ? rows.at(begin, dimensions) : nullptr, dimensions, slopes.data(),
-                              radial.data());
+                              has_raw_rows() ? rows.at(begin, dimensions) : nullptr,
+                              job.normalize ? nullptr : matrices[std::size_t(y)].data, dimensions,
+                              slopes.data(), radial.data(), column_radial.data());
     }
+    bool has_raw_rows() const { return job.raw_rows || !job.normalize; }
     const std::int64_t* labels() const { return static_cast<const std::int64_t*>(job.rows.label.data); }
 
     // The scores that the loss compares those of the chunk with.
@@ -519,6 +522,7 @@ class similarity_run {
                 if (labels()[begin + r] >= 0 && !is_excluded(begin + r)) {
                     C& g = *own_scores(shared, r, labels()[begin + r]);
                     radial[std::size_t(r)] *= double(g);
+                    column_radial[std::size_t(r)] *= double(g);
                     g = C(double(g) * slopes[std::size_t(r)]);
                 }
         const double factor = job.distance ? 2.0 * inner_ : inner_;
@@ -535,6 +539,13 @@ class similarity_run {
                 multiply({columns, dimensions, s.rows, alpha, shared.scores, 1, pitch, vectors, dimensions, 1,
                           shared_vectors.begun, shared_vectors.grad, dimensions});
                 shared_vectors.begun = true;
+                for (int r = 0; job.has_margin && !job.normalize && r < s.rows; ++r) {
+                    const std::int64_t j = labels()[begin + r];
+                    if (!is_excluded(begin + r))
+                        run.add_multiple(shared_vectors.grad_of(j, dimensions),
+                                         shared_vectors.at(j, dimensions), column_radial[std::size_t(r)],
+                                         dimensions);
+                }
             }
             if (rows.wanted)
                 multiply({s.rows, dimensions, columns, alpha, shared.scores, pitch, 1, shared_vectors.centred,
@@ -574,7 +585,7 @@ class similarity_run {
             });
             column += each;
         }
-        if (job.has_margin && job.raw_rows && rows.wanted)
+        if (job.has_margin && has_raw_rows() && rows.wanted)
             for (int r = 0; r < s.rows; ++r)
                 if (!is_excluded(begin + r))
                     run.add_multiple(rows.grad_of(begin + r, dimensions), rows.at(begin + r, dimensions),
@@ -671,8 +682,8 @@ class similarity_run {
     std::vector<rest_of_group> rests;
     std::int64_t own_columns = 0, columns, pitch, chunk;
     buffer<C> scores, workspace;
-    std::vector<double> slopes, radial, of_lengths, column_sums, column_log_sum_exp, column_weight, firsts,
-        terms;
+    std::vector<double> slopes, radial, column_radial, of_lengths, column_sums, column_log_sum_exp,
+        column_weight, firsts, terms;
     double share_ = 1.0;         // of each term in a mean
     std::vector<bool> excluded;  // empty: no row
     buffer<C> kept_rows;

@@ -19,8 +19,10 @@ __all__ = [
     "combined_margin_loss",
     "cosface_loss",
     "curricularface_loss",
+    "large_margin_softmax_loss",
     "magface_loss",
     "normalized_softmax_loss",
+    "p2sgrad_loss",
     "proxy_anchor_loss",
     "proxy_nca_loss",
     "soft_triple_loss",
@@ -32,6 +34,7 @@ __all__ = [
 
 _HEAD = SimilarityKernel("cross_entropy", {"input": "row", "weight": "column"}, target="target")
 _ADAPTIVE = SimilarityKernel("adaptive_margin", {"input": "row", "weight": "column"}, target="target")
+_REGRESSION = SimilarityKernel("target_regression", {"input": "row", "weight": "column"}, target="target")
 _PROXIES = SimilarityKernel("cross_entropy", {"input": "row", "proxies": "column"}, target="target")
 _OTHER_PROXIES = SimilarityKernel("decoupled_contrastive", {"input": "row", "proxies": "column"}, target="target")
 _ANCHORS = SimilarityKernel("proxy_anchor", {"input": "column", "proxies": "row"}, target="target")
@@ -185,6 +188,50 @@ def sphereface_loss(
     )
 
 
+@similarity(trains=("input", "weight"), aliases=("L-Softmax", "LargeMarginSoftmaxLoss"))
+def large_margin_softmax_loss(
+    input: ArrayLike,
+    weight: ArrayLike,
+    target: ArrayLike,
+    *,
+    margin: float = 4.0,
+    scale: float = 1.0,
+    ignore_index: int = -100,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Large margin softmax: cross entropy of a linear layer, the angle of the target being multiplied.
+
+    Formula: that of `sphereface_loss`, with ``scale * |input| * |weight[c]|`` for the factor of class c.
+    Gradient: that of `sphereface_loss`, and along the vectors of the classes what their lengths do.
+    Domain: any real vectors.
+    Source: Liu et al. (2016), Large-margin softmax loss for convolutional neural networks; without the annealing
+        towards plain scores that the paper begins its training with.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``; their lengths matter.
+    weight : array_like
+        One vector per class ``[C, D]``; their lengths matter.
+    target : array_like
+        Class indices ``[N]``.
+    margin : float, default 4.0
+        Multiplies the angle of the target; must be positive.
+    scale : float, default 1.0
+        Multiplies the scores; must be positive.
+    {common}
+    """
+    return _HEAD(
+        input,
+        weight,
+        label=target,
+        scale=positive("scale", scale),
+        margin=(positive("margin", margin), 0.0, 0.0, "falls"),
+        ignore_index=ignore_index,
+    )
+
+
 @similarity(trains=("input", "weight"), aliases=("combined margin head", "ArcFace m1-m2-m3"))
 def combined_margin_loss(
     input: ArrayLike,
@@ -274,6 +321,38 @@ def normalized_softmax_loss(
         raw_rows=not normalize_input,
         ignore_index=ignore_index,
     )
+
+
+@similarity(trains=("input", "weight"), aliases=("P2SGrad", "P2SGradLoss", "cosine regression to one-hot"))
+def p2sgrad_loss(
+    input: ArrayLike,
+    weight: ArrayLike,
+    target: ArrayLike,
+    *,
+    ignore_index: int = -100,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """P2SGrad: cosines are drawn to 1 for the target and to 0 for all others, without a scale or a margin.
+
+    Formula: ``sum((cos(input, weight) - onehot)**2)`` over the classes; pytorch-metric-learning takes the mean over
+        them.
+    Gradient: ``2 * (cos(input, weight) - onehot)``, by cosine: twice that of the paper.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Zhang et al. (2019), P2SGrad: Refined gradients for optimizing deep face models; as a loss: Wang & Yamagishi
+        (2021), A comparative study on recent neural spoofing countermeasures.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    weight : array_like
+        One vector per class ``[C, D]``.
+    target : array_like
+        Class indices ``[N]``.
+    {common}
+    """
+    return _REGRESSION(input, weight, label=target, normalize=True, ignore_index=ignore_index)
 
 
 # ---- margins that go with lengths or with the training --------------------------------------------

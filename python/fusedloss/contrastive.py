@@ -21,6 +21,7 @@ __all__ = [
     "gist_embed_loss",
     "gte_loss",
     "info_nce_loss",
+    "instance_loss",
     "labelled_nt_xent_loss",
     "multi_vector_ranking_loss",
     "multiple_negatives_ranking_loss",
@@ -51,6 +52,7 @@ _SIGLIP = SimilarityKernel(
 )
 _TWO_VIEWS = SimilarityKernel("cross_entropy", _VIEWS)
 _DECOUPLED = SimilarityKernel("decoupled_contrastive", _VIEWS)
+_INSTANCES = SimilarityKernel("cross_entropy", {"input": "both"})
 _SUPERVISED = SimilarityKernel("supervised_contrastive", {"input": "both"}, target="target")
 _PAIRS = SimilarityKernel("pairwise_nt_xent", {"input": "both"}, target="target")
 
@@ -443,6 +445,34 @@ def nt_xent_loss(
     """
     scale = 1.0 / _positive("temperature", temperature)
     return _TWO_VIEWS(view1, view2, labels="opposite", scale=scale, normalize=bool(normalize), exclude_self=True)
+
+
+@similarity(trains=("input",), aliases=("InstanceLoss", "instance discrimination"))
+def instance_loss(
+    input: ArrayLike,
+    *,
+    scale: float = 64.0,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Instance loss: each embedding is a class of its own, and tells itself from all others of the batch.
+
+    Formula: ``log(sum_j exp(s[i, j])) - s[i, i]`` over all j with ``s = scale * cos``.
+    Gradient: through ``softmax(s[i])`` at the others, as row and as column; the cosine with itself has none.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Zheng et al. (2020), Dual-path convolutional image-text embeddings with instance loss, without its learned
+        vectors of the instances: with them it is `linear_cross_entropy`. As in pytorch-metric-learning where all labels
+        differ; its labels of classes are taken for numbers of columns.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    scale : float, default 64.0
+        Multiplies the cosines; must be positive.
+    {common}
+    """
+    return _INSTANCES(input, labels="diagonal", scale=_positive("scale", scale), normalize=True)
 
 
 @similarity(trains=("view1", "view2"), aliases=("DCL", "DCLLoss"))

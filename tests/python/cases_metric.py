@@ -111,6 +111,18 @@ def sphereface(input, weight, target, *, margin=4.0, scale=1.0):
     ), counted(target)  # fmt: skip
 
 
+def large_margin(input, weight, target, *, margin=4.0, scale=1.0):
+    lengths = np.linalg.norm(input, axis=1)[:, None] * np.linalg.norm(weight, axis=1)
+    c, rows = cosines(input, weight), np.arange(len(input))
+    own = ref.turned(c[rows, target], margin, 0.0, 0.0, "falls")
+    return ref.label_softmax(scale * lengths * c, target, scale * lengths[rows, target] * own), counted(target)
+
+
+def p2sgrad(input, weight, target):
+    onehot = np.arange(len(weight)) == target[:, None]
+    return ((cosines(input, weight) - onehot) ** 2).sum(1), counted(target)
+
+
 def combined(input, weight, target, *, m1=1.0, m2=0.3, m3=0.2, scale=64.0):
     beyond = "line" if m1 == 1.0 else "falls"
     c = cosines(input, weight)
@@ -226,8 +238,11 @@ def _cases():
         yield MetricCase("arcface_loss", {"scale": 8.0, "easy_margin": True, "margin": 0.25}, draw, head, trains=heads)
         yield MetricCase("cosface_loss", {"scale": 16.0, "margin": 0.25}, draw, cosface, trains=heads)
         yield MetricCase("sphereface_loss", {}, draw, sphereface, trains=heads)
+        yield MetricCase("large_margin_softmax_loss", {}, draw, large_margin, trains=heads)
+        yield MetricCase("p2sgrad_loss", {}, draw, p2sgrad, trains=heads)
     yield MetricCase("arcface_loss", {"margin": 28.5, "degrees": True, "scale": 8.0}, few, head, trains=heads)
     yield MetricCase("sphereface_loss", {"margin": 1.5, "scale": 2.0}, few, sphereface, trains=heads)
+    yield MetricCase("large_margin_softmax_loss", {"margin": 1.5, "scale": 0.5}, few, large_margin, trains=heads)
     yield MetricCase("combined_margin_loss", {}, few, combined, trains=heads)
     combination = {"m1": 1.5, "m2": 0.25, "m3": 0.125, "scale": 8.0}
     yield MetricCase("combined_margin_loss", combination, few, combined, trains=heads)

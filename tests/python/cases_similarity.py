@@ -119,6 +119,8 @@ CASES = (
         vectors("input", target=classes),
         {"denominator": "all", "temperature": 1.5, "normalize": False},
     ),
+    ArrayCase("instance_loss", vectors("input"), {"scale": 2.0}),
+    ArrayCase("instance_loss", vectors("input"), {"scale": 8.0}),
     ArrayCase("linear_cross_entropy", linear(7, target=INDICES)),
     ArrayCase("linear_cross_entropy", linear(400, target=some_ignored(400))),
     ArrayCase(

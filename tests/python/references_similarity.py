@@ -40,6 +40,11 @@ def info_nce_loss(query, positive, negatives=None, temperature=0.1, normalize=Tr
     return log_sum_exp(s) - s[:, 0]
 
 
+def instance_loss(input, scale=64.0):
+    s = products(input, input, scale, True)
+    return log_sum_exp(s) - np.diag(s)
+
+
 def n_pairs_loss(anchor, positive):
     s = anchor @ positive.T
     return log_sum_exp(s) - np.diag(s)
@@ -192,6 +197,7 @@ REFERENCES = {
         decoupled_contrastive_loss,
         gte_loss,
         info_nce_loss,
+        instance_loss,
         labelled_nt_xent_loss,
         linear_cross_entropy,
         linear_selected_log_prob,

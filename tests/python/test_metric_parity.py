@@ -66,6 +66,9 @@ def test_pairs(loss, ours):
         (lambda: theirs.ArcFaceLoss(C, D, margin=20.0, scale=16), "W", ARCFACE),
         (lambda: theirs.CosFaceLoss(C, D, margin=0.3, scale=16), "W", fl.cosface_loss.bind(margin=0.3, scale=16.0)),
         (lambda: theirs.SphereFaceLoss(C, D, margin=4, scale=1), "W", fl.sphereface_loss),
+        (lambda: theirs.LargeMarginSoftmaxLoss(C, D), "W", fl.large_margin_softmax_loss),
+        (lambda: theirs.LargeMarginSoftmaxLoss(C, D, margin=3, scale=0.5), "W",
+         fl.large_margin_softmax_loss.bind(margin=3.0, scale=0.5)),
         (lambda: theirs.NormalizedSoftmaxLoss(C, D), "W", fl.normalized_softmax_loss),
         (lambda: theirs.SubCenterArcFaceLoss(num_classes=C, embedding_size=D, margin=20, scale=16, sub_centers=3), "W",
          fl.sub_center_arcface_loss.bind(margin=20.0, degrees=True, scale=16.0)),
@@ -84,3 +87,30 @@ def test_learned(loss, parameter, ours):
     if "sub_center" in ours.name or "triple" in ours.name:
         given = given.reshape(C, -1, D)
     compare(loss, (given,), (learned,), ours, ours.trains)
+
+
+def test_p2sgrad():
+    """Theirs averages over the classes, and takes vectors of the classes for as long as 1, which they nearly are."""
+    loss = theirs.P2SGradLoss(D, C).double()
+    x, target = arrays()
+    embeddings = torch.tensor(x, requires_grad=True)
+    value = C * loss(embeddings, torch.tensor(target))
+    value.backward()
+    weight = loss.weight.detach().numpy().T
+    result, (of_x, of_weight) = fl.p2sgrad_loss.value_and_grad(x, weight, target)
+    assert result == pytest.approx(value.item(), rel=1e-6)
+    np.testing.assert_allclose(of_x, embeddings.grad.numpy(), rtol=1e-6, atol=1e-6)
+    raw = loss.weight.grad.numpy().T
+    unit = weight / np.linalg.norm(weight, axis=1, keepdims=True)
+    np.testing.assert_allclose(of_weight, raw - (raw * unit).sum(1, keepdims=True) * unit, rtol=1e-6, atol=1e-6)
+
+
+def test_instance():
+    """Theirs with a label of its own for each vector."""
+    x, _ = arrays()
+    embeddings = torch.tensor(x, requires_grad=True)
+    value = theirs.InstanceLoss(gamma=16)(embeddings, torch.arange(N))
+    value.backward()
+    result, grad = fl.instance_loss.value_and_grad(x, scale=16.0)
+    assert result == pytest.approx(value.item(), rel=1e-9)
+    np.testing.assert_allclose(grad, embeddings.grad.numpy(), rtol=1e-6, atol=1e-9)

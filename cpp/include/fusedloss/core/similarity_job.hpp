@@ -145,8 +145,8 @@ struct similarity_kernels {
     double (*dot)(const C*, const C*, std::int64_t n);
     void (*add_multiple)(C* g, const C* x, double factor, std::int64_t n);
     void (*apply_margins)(const target_margin&, double scale, const score_chunk<C>&,
-                          const std::int64_t* labels, const C* vectors, std::int64_t dimensions,
-                          double* slopes, double* radial);
+                          const std::int64_t* labels, const C* vectors, const C* columns,
+                          std::int64_t dimensions, double* slopes, double* radial, double* column_radial);
     void (*add_exponentials)(const score_chunk<C>&, double* largest, double* total, std::int64_t begin,
                              std::int64_t end);
     double (*sum_group)(const C* unit, const double* norm, std::int64_t members, std::int64_t dimensions,

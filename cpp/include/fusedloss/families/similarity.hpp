@@ -168,24 +168,31 @@ inline void add_multiple(G* g, const C* x, double factor, std::int64_t n) {
 }
 
 // The scores of the labels with their margins, and the slopes that their gradients are multiplied by. Of rows
-// that were not normalised (`vectors`, else null) the cosine is multiplied by their length: `radial` is by
-// how much a multiple of the vector changes it.
+// and columns that were not normalised (`vectors` and `columns`, else null) the cosine is multiplied by their
+// lengths: `radial` and `column_radial` are by how much a multiple of the vector changes it.
 template <class C>
 inline void apply_margins(const target_margin& margin, double scale, const score_chunk<C>& s,
-                          const std::int64_t* labels, const C* vectors, std::int64_t dimensions,
-                          double* slopes, double* radial) {
+                          const std::int64_t* labels, const C* vectors, const C* columns,
+                          std::int64_t dimensions, double* slopes, double* radial, double* column_radial) {
+    const auto length_of = [&](const C* vector) {
+        const double length = norm_of(vector, dimensions);
+        return length < least_norm ? least_norm : length;
+    };
     for (int r = 0; r < s.rows; ++r) {
         slopes[r] = 1.0;
-        radial[r] = 0.0;
+        radial[r] = column_radial[r] = 0.0;
         if (labels[r] < 0) continue;
-        double length = vectors ? norm_of(vectors + r * dimensions, dimensions) : 1.0;
-        if (length < least_norm) length = least_norm;
+        const double own = vectors ? length_of(vectors + r * dimensions) : 1.0;
+        const double other = columns ? length_of(columns + labels[r] * dimensions) : 1.0;
+        const double length = own * other;
         C& score = s.scores[r * s.pitch + labels[r]];
         const double cosine = double(score) / (scale * length);
         const margin_terms t = with_margin(margin, cosine);
         score = C(scale * length * t.value);
         slopes[r] = t.slope;
-        if (vectors) radial[r] = scale / length * (t.value - t.slope * cosine);
+        const double outward = scale * (t.value - t.slope * cosine);
+        if (vectors) radial[r] = other / own * outward;
+        if (columns) column_radial[r] = own / other * outward;
     }
 }
 

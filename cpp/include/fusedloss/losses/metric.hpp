@@ -168,6 +168,14 @@ struct ge2e_contrast {
     static constexpr rows_traits traits{1, 1, true};
 };
 
+// sum_j (s_j - [j = y])^2. Zhang et al. (2019) with the s_j being cosines.
+struct target_regression {
+    static constexpr const char* name = "target_regression";
+    static constexpr const char* inputs = "scores label";
+    static constexpr const char* params = "";
+    static constexpr rows_traits traits{1, 1, true};
+};
+
 }  // namespace fusedloss
 
 FUSEDLOSS_BEGIN
@@ -571,6 +579,13 @@ FUSEDLOSS_INLINE void eval(const mega_batch_margin& p, Row& row) {
     const T at = first_index(row, [&](auto j) { return (row.in(0, j) == hardest) & !row.at_label(j); });
     row.grad(0,
              [&](auto j) { return select(row.at_label(j), -pull, select(row.index(j) == at, push, zero)); });
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const target_regression&, Row& row) {
+    const auto error = [&](auto j) { return row.in(0, j) - row.onehot(j); };
+    row.value(row.sum([&](auto j) { return error(j) * error(j); }));
+    if (row.wants_grad(0)) row.grad(0, [&](auto j) { return 2.0 * error(j); });
 }
 
 template <class Row>
