@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, ParamSpec, TypeAlias, overload
 
@@ -46,6 +47,43 @@ TypeError
 AXIS = """\
 axis : int, optional
     The axis of the classes: by default 1, or 0 of a single row.
+"""
+_IGNORED = """\
+ignore_index : int, default -100
+    Rows with this class index count for nothing.
+"""
+_FORMS = """\
+log_input : bool, default True
+    Whether `input` holds scores, or log-probabilities; otherwise it holds probabilities.
+log_target : bool, default False
+    Whether `target` holds scores, too, or log-probabilities; its softmax is taken.
+"""
+_LOGITS = """\
+input : array_like
+    Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
+"""
+_SCORES = """\
+input : array_like
+    Scores: ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
+"""
+_LABELS_OR_PROBABILITIES = """\
+target : array_like
+    Class indices of an integer dtype, in the shape of `input` without the class axis; or class probabilities of a
+    floating dtype in the shape of `input`.
+"""
+_LABELS = """\
+target : array_like
+    Class indices in the shape of `input` without the class axis.
+"""
+_PROBABILITIES = """\
+target : array_like
+    Target probabilities, in the shape of `input`.
+"""
+_PREDICTIONS = """\
+input : array_like
+    Predictions, any shape.
+target : array_like
+    True values, broadcast to the shape of `input`.
 """
 VECTOR_AXIS = """\
 axis : int, default -1
@@ -105,7 +143,7 @@ class Family(NamedTuple):
     text: str = _COMMON
     reductions: tuple[str, ...] = ("none", "mean", "sum")
 
-    def documented(self, text: str, parameters: Collection[str], **words: str) -> str:
+    def documented(self, text: str, parameters: Mapping[str, inspect.Parameter], **words: str) -> str:
         """The documentation of a loss with these parameters, with what stands for ``{arrays}`` and ``{common}``."""
         shape = self.shape.format(words["first"])
         common = self.text.format(terms=self.terms, term=self.term, shape=shape, how=self.how, but=self.but, **words)
@@ -113,15 +151,16 @@ class Family(NamedTuple):
         return text.replace("{arrays}\n", _of_these(self.arrays, parameters)).replace("{common}", before)
 
 
-def _of_these(paragraphs: str, parameters: Collection[str]) -> str:
-    """Of the paragraphs, one for each parameter, those that are wanted."""
+def _of_these(paragraphs: str, parameters: Mapping[str, inspect.Parameter]) -> str:
+    """Of the paragraphs, one for each parameter, those that are wanted, with what stands for ``{default}``."""
     each = re.split(r"^(?=\w+(?:, \w+)* : )", paragraphs, flags=re.MULTILINE)
-    return "".join(paragraph for paragraph in each if re.split(r"\W", paragraph, maxsplit=1)[0] in parameters)
+    named = [(re.split(r"\W", paragraph, maxsplit=1)[0], paragraph) for paragraph in each]
+    return "".join(text.replace("{default}", str(parameters[k].default)) for k, text in named if k in parameters)
 
 
-_ELEMENTWISE = Family("elementwise", "elements", "an element", "`{}`")
+_ELEMENTWISE = Family("elementwise", "elements", "an element", "`{}`", arrays=_PREDICTIONS)
 _ORDINAL = Family("ordinal", "elements", "an element", "`{}`", after=_INDEX_ERROR)
-_ROWS = Family("rows", "rows", "a row", "`{}` without its class axis", AXIS, _INDEX_ERROR)
+_ROWS = Family("rows", "rows", "a row", "`{}` without its class axis", _IGNORED + AXIS, _INDEX_ERROR)
 _OVERLAP = Family(
     "overlap",
     "values",
@@ -177,7 +216,13 @@ linear_weight : array_like
 target : array_like
     The tokens' class indices ``[{n}, T]``; what is not part of an answer has `ignore_index`.
 """
-_ANSWERS = Family("similarity", "answers", "an answer", "the answers", _LAYERS + _REFERENCE, _INDEX_ERROR)
+_LIKELIHOOD = """\
+alpha : float, default {default}
+    Weight of the negative log-likelihood of the chosen answers, a mean over all of their tokens.
+average_log_prob : bool, default {default}
+    Whether log-probabilities of answers are means over their tokens, or sums.
+"""
+_ANSWERS = Family("similarity", "answers", "an answer", "the answers", _LIKELIHOOD + _LAYERS + _REFERENCE, _INDEX_ERROR)
 _PAIRS = Family("pairs", "rows", "a row", "`{}` without the axis of its vectors", VECTOR_AXIS)
 
 
@@ -616,6 +661,9 @@ class _Enlist:
 elementwise = _Enlist(_ELEMENTWISE)
 ordinal = _Enlist(_ORDINAL)
 rows = _Enlist(_ROWS)
+rows_of_logits = _Enlist(_ROWS._replace(arrays=_LOGITS + _LABELS_OR_PROBABILITIES))
+rows_of_scores = _Enlist(_ROWS._replace(arrays=_SCORES + _LABELS))
+rows_of_distributions = _Enlist(_ROWS._replace(arrays=_LOGITS + _PROBABILITIES, before=_FORMS + AXIS))
 similarity = _Enlist(_SIMILARITY)
 student_and_teacher = _Enlist(_SIMILARITY._replace(arrays=_STUDENT))
 answers_of_a_layer = _Enlist(_ANSWERS._replace(arrays=_ANSWER.format(n="N", answers="N answers")))

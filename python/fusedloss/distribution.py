@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from ._core_kernels import row_kernels
-from ._loss import Result, rows
+from ._loss import Result, rows, rows_of_distributions
 from ._validation import finite, in_range, positive
 
 __all__ = [
@@ -128,7 +128,7 @@ def kl_divergence(
     return row_kernels.kl_divergence(p, q, axis=axis)
 
 
-@rows(aliases=("softmax KL divergence", "forward KL"))
+@rows_of_distributions(aliases=("softmax KL divergence", "forward KL"))
 def kl_div_with_logits(
     input: ArrayLike,
     target: ArrayLike,
@@ -149,18 +149,13 @@ def kl_div_with_logits(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Target probabilities, in the shape of `input`.
-    log_target : bool, default False
-        Whether `target` holds scores, too, or log-probabilities; its softmax is taken.
+    {arrays}
     {common}
     """
     return _divergence(input, target, _KL, axis, log_target=log_target)
 
 
-@rows(aliases=("reverse KL divergence", "mode-seeking KL"))
+@rows_of_distributions(aliases=("reverse KL divergence", "mode-seeking KL"))
 def reverse_kl_div_with_logits(
     input: ArrayLike,
     target: ArrayLike,
@@ -180,12 +175,7 @@ def reverse_kl_div_with_logits(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Target probabilities, in the shape of `input`.
-    log_target : bool, default False
-        Whether `target` holds scores, too, or log-probabilities; its softmax is taken.
+    {arrays}
     {common}
     """
     return _divergence(input, target, _REVERSE_KL, axis, log_target=log_target)
@@ -225,7 +215,7 @@ def distillation_loss(
 # ---- symmetric ones -------------------------------------------------------------------------------
 
 
-@rows(aliases=("JSD", "Jensen-Shannon", "generalized JSD"))
+@rows_of_distributions(aliases=("JSD", "Jensen-Shannon", "generalized JSD"))
 def jensen_shannon_divergence(
     input: ArrayLike,
     target: ArrayLike,
@@ -249,24 +239,17 @@ def jensen_shannon_divergence(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Target probabilities, in the shape of `input`.
+    {arrays}
     beta : float, default 0.5
         Share of the target in the mixture, in [0, 1]. 0 and 1 are no limits of the formula, which vanishes there, but
         the Kullback-Leibler divergences it is proportional to nearby.
-    log_input : bool, default True
-        Whether `input` holds scores, or log-probabilities; otherwise it holds probabilities.
-    log_target : bool, default False
-        Whether `target` holds scores, too, or log-probabilities; its softmax is taken.
     {common}
     """
     parameters = jensen_shannon_parameters(beta, log_input=log_input, log_target=log_target)
     return row_kernels.divergence(input, target, axis=axis, **parameters)
 
 
-@rows(aliases=("J-divergence", "symmetric KL divergence"))
+@rows_of_distributions(aliases=("J-divergence", "symmetric KL divergence"))
 def jeffreys_divergence(
     input: ArrayLike,
     target: ArrayLike,
@@ -287,20 +270,13 @@ def jeffreys_divergence(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Target probabilities, in the shape of `input`.
-    log_input : bool, default True
-        Whether `input` holds scores, or log-probabilities; otherwise it holds probabilities.
-    log_target : bool, default False
-        Whether `target` holds scores, too, or log-probabilities; its softmax is taken.
+    {arrays}
     {common}
     """
     return _divergence(input, target, _JEFFREYS, axis, log_input=log_input, log_target=log_target)
 
 
-@rows(aliases=("TVD", "statistical distance"))
+@rows_of_distributions(aliases=("TVD", "statistical distance"))
 def total_variation_distance(
     input: ArrayLike,
     target: ArrayLike,
@@ -321,20 +297,13 @@ def total_variation_distance(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Target probabilities, in the shape of `input`.
-    log_input : bool, default True
-        Whether `input` holds scores, or log-probabilities; otherwise it holds probabilities.
-    log_target : bool, default False
-        Whether `target` holds scores, too, or log-probabilities; its softmax is taken.
+    {arrays}
     {common}
     """
     return _divergence(input, target, _TOTAL_VARIATION, axis, log_input=log_input, log_target=log_target)
 
 
-@rows(aliases=("squared Hellinger distance",))
+@rows_of_distributions(aliases=("squared Hellinger distance",))
 def hellinger_distance(
     input: ArrayLike,
     target: ArrayLike,
@@ -356,14 +325,7 @@ def hellinger_distance(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Target probabilities, in the shape of `input`.
-    log_input : bool, default True
-        Whether `input` holds scores, or log-probabilities; otherwise it holds probabilities.
-    log_target : bool, default False
-        Whether `target` holds scores, too, or log-probabilities; its softmax is taken.
+    {arrays}
     {common}
     """
     return _divergence(input, target, _HELLINGER, axis, log_input=log_input, log_target=log_target)
@@ -372,7 +334,7 @@ def hellinger_distance(
 # ---- powers ---------------------------------------------------------------------------------------
 
 
-@rows(aliases=("Bhattacharyya coefficient, minus its logarithm",))
+@rows_of_distributions(aliases=("Bhattacharyya coefficient, minus its logarithm",))
 def bhattacharyya_distance(
     input: ArrayLike,
     target: ArrayLike,
@@ -394,20 +356,13 @@ def bhattacharyya_distance(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Target probabilities, in the shape of `input`.
-    log_input : bool, default True
-        Whether `input` holds scores, or log-probabilities; otherwise it holds probabilities.
-    log_target : bool, default False
-        Whether `target` holds scores, too, or log-probabilities; its softmax is taken.
+    {arrays}
     {common}
     """
     return _power_divergence(input, target, _RENYI, axis, 0.5, log_input=log_input, log_target=log_target, factor=0.5)
 
 
-@rows(aliases=("Renyi entropy, relative",))
+@rows_of_distributions(aliases=("Renyi entropy, relative",))
 def renyi_divergence(
     input: ArrayLike,
     target: ArrayLike,
@@ -431,16 +386,9 @@ def renyi_divergence(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Target probabilities, in the shape of `input`.
+    {arrays}
     alpha : float, default 0.5
         The order, positive.
-    log_input : bool, default True
-        Whether `input` holds scores, or log-probabilities; otherwise it holds probabilities.
-    log_target : bool, default False
-        Whether `target` holds scores, too, or log-probabilities; its softmax is taken.
     {common}
     """
     order = in_range("alpha", alpha, 0.0, float("inf"), inclusive="neither")
@@ -449,7 +397,7 @@ def renyi_divergence(
     return _power_divergence(input, target, _RENYI, axis, order, log_input=log_input, log_target=log_target)
 
 
-@rows(aliases=("Amari's alpha divergence", "Tsallis divergence"))
+@rows_of_distributions(aliases=("Amari's alpha divergence", "Tsallis divergence"))
 def alpha_divergence(
     input: ArrayLike,
     target: ArrayLike,
@@ -472,16 +420,9 @@ def alpha_divergence(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Target probabilities, in the shape of `input`.
+    {arrays}
     alpha : float, default 0.5
         Any finite number.
-    log_input : bool, default True
-        Whether `input` holds scores, or log-probabilities; otherwise it holds probabilities.
-    log_target : bool, default False
-        Whether `target` holds scores, too, or log-probabilities; its softmax is taken.
     {common}
     """
     order = finite("alpha", alpha)

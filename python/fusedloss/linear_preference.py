@@ -68,10 +68,6 @@ def linear_dpo_loss(
         Running mean of the rewards, for "bco_pair".
     tau : float, default 0.05
         Temperature of "discopop".
-    alpha : float, default 0.0
-        Weight of the negative log-likelihood of the chosen answers, a mean over all of their tokens.
-    average_log_prob : bool, default False
-        Whether log-probabilities of answers are means over their tokens, or sums.
     {common}
     """
     loss = dpo_loss.bind(
@@ -118,10 +114,6 @@ def linear_cpo_loss(
         Scale of the difference.
     label_smoothing : float, default 0.0
         Probability that a preference is wrong.
-    alpha : float, default 1.0
-        Weight of the negative log-likelihood of the chosen answers, a mean over all of their tokens.
-    average_log_prob : bool, default False
-        Whether log-probabilities of answers are means over their tokens, or sums.
     {common}
     """
     loss = cpo_loss.bind(beta=beta, label_smoothing=label_smoothing, alpha=0.0)
@@ -168,10 +160,6 @@ def linear_simpo_loss(
         Margin by which the scaled difference should exceed 0.
     label_smoothing : float, default 0.0
         Probability that a preference is wrong.
-    alpha : float, default 0.0
-        Weight of the negative log-likelihood of the chosen answers, a mean over all of their tokens.
-    average_log_prob : bool, default True
-        Whether log-probabilities of answers are means over their tokens, or sums.
     {common}
     """
     loss = simpo_loss.bind(beta=beta, gamma=gamma, label_smoothing=label_smoothing)
@@ -212,10 +200,6 @@ def linear_orpo_loss(
     {arrays}
     beta : float, default 0.1
         Weight of the odds ratio (lambda in the paper).
-    alpha : float, default 1.0
-        Weight of the negative log-likelihood of the chosen answers, a mean over all of their tokens.
-    average_log_prob : bool, default True
-        Whether log-probabilities of answers are means over their tokens, or sums.
     {common}
     """
     loss = orpo_loss.bind(beta=beta, alpha=0.0)
@@ -269,8 +253,6 @@ def linear_kto_loss(
         Strength of the pull towards the reference.
     desirable_weight, undesirable_weight : float, default 1.0
         Weights of the two kinds of answers.
-    average_log_prob : bool, default False
-        Whether log-probabilities of answers are means over their tokens, or sums.
     {common}
     """
     loss = kto_loss.bind(beta=beta, desirable_weight=desirable_weight, undesirable_weight=undesirable_weight)

@@ -6,15 +6,16 @@ losses of this package choose theirs by themselves.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core
 from ._loss import Array
-from ._validation import as_array, choice, finite
+from ._validation import as_array, choice, finite, flag
 from .activation import l2_normalize
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
 
 Triplets: TypeAlias = tuple[Array, Array, Array]
 Pairs: TypeAlias = tuple[Array, Array, Array, Array]
+Miner = TypeVar("Miner", bound=Callable[..., Any])
 
 _BLOCK = 256  # anchors whose distances to all others are in memory at a time
 _DISTANCES = ("euclidean", "sqeuclidean", "cosine")
@@ -38,11 +40,33 @@ _KINDS: dict[str, Callable[[Array, float], Any]] = {
 }
 
 
-def _vectors(name: str, input: Any) -> Array:
+_BATCH = """\
+input : array_like
+    Embeddings ``[N, D]``.
+target : array_like
+    Classes ``[N]``."""
+_BETWEEN = """\
+distance : {"euclidean", "sqeuclidean", "cosine"}, default "euclidean"
+    Between two embeddings; "cosine" is 1 minus the cosine.
+normalize : bool, default {default}
+    Divide embeddings by their lengths."""
+
+
+def _documented(miner: Miner) -> Miner:
+    """Put in what miners say alike of their arguments."""
+    normalize = inspect.signature(miner).parameters.get("normalize")
+    between = _BETWEEN.replace("{default}", str(normalize.default if normalize else ""))
+    text = inspect.cleandoc(miner.__doc__ or "")
+    miner.__doc__ = text.replace("{batch}", _BATCH).replace("{distances}", between)
+    return miner
+
+
+def _batch(name: str, input: Any, target: Any) -> tuple[Array, Array]:
+    """Vectors in double precision and their labels."""
     x = as_array("input", input)
     if x.ndim != 2:
         raise ValueError(f"{name}: input has shape {x.shape}, expected [N, D]")
-    return x.astype(np.float64, copy=False)
+    return x.astype(np.float64, copy=False), _labels(name, target, len(x))
 
 
 def _labels(name: str, target: Any, count: int | None = None) -> Array:
@@ -64,6 +88,7 @@ def _products(x: Array) -> Iterator[tuple[slice, Array]]:
 
 def _distances(x: Array, distance: str, normalize: bool) -> Iterator[tuple[int, Array]]:
     """An anchor after the other, and its distances from all vectors."""
+    flag("normalize", normalize)
     if choice("distance", distance, _DISTANCES) == "cosine":
         for rows, cosines in _products(np.asarray(l2_normalize(x))):
             yield from zip(range(rows.start, rows.stop), 1.0 - cosines, strict=True)
@@ -116,6 +141,7 @@ def all_triplets(target: ArrayLike) -> Triplets:
     return anchors, positives, negatives
 
 
+@_documented
 def batch_hard_miner(
     input: ArrayLike, target: ArrayLike, *, distance: str = "euclidean", normalize: bool = False
 ) -> Triplets:
@@ -123,22 +149,16 @@ def batch_hard_miner(
 
     Parameters
     ----------
-    input : array_like
-        Embeddings ``[N, D]``.
-    target : array_like
-        Classes ``[N]``.
-    distance : {"euclidean", "sqeuclidean", "cosine"}, default "euclidean"
-        Between two embeddings; "cosine" is 1 minus the cosine.
-    normalize : bool, default False
-        Divide embeddings by their lengths.
+    {batch}
+    {distances}
 
     Returns
     -------
     anchor, positive, negative : ndarray
         Indices, ordered by anchor; of several equally far the first.
     """
-    x = _vectors("batch_hard_miner", input)
-    labels, parts = _labels("batch_hard_miner", target, len(x)), []
+    x, labels = _batch("batch_hard_miner", input, target)
+    parts = []
     for anchor, far in _distances(x, distance, normalize):
         positives, negatives = _partners(labels, anchor)
         if len(positives) and len(negatives):
@@ -148,6 +168,7 @@ def batch_hard_miner(
     return anchors, positives, negatives
 
 
+@_documented
 def semi_hard_miner(
     input: ArrayLike, target: ArrayLike, *, distance: str = "euclidean", normalize: bool = False
 ) -> Triplets:
@@ -155,22 +176,16 @@ def semi_hard_miner(
 
     Parameters
     ----------
-    input : array_like
-        Embeddings ``[N, D]``.
-    target : array_like
-        Classes ``[N]``.
-    distance : {"euclidean", "sqeuclidean", "cosine"}, default "euclidean"
-        Between two embeddings; "cosine" is 1 minus the cosine.
-    normalize : bool, default False
-        Divide embeddings by their lengths.
+    {batch}
+    {distances}
 
     Returns
     -------
     anchor, positive, negative : ndarray
         Indices, ordered by anchor and positive; of several equally far the first.
     """
-    x = _vectors("semi_hard_miner", input)
-    labels, parts = _labels("semi_hard_miner", target, len(x)), []
+    x, labels = _batch("semi_hard_miner", input, target)
+    parts = []
     for anchor, far in _distances(x, distance, normalize):
         positives, negatives = _partners(labels, anchor)
         if not len(positives) or not len(negatives):
@@ -184,6 +199,7 @@ def semi_hard_miner(
     return anchors, positives, negatives
 
 
+@_documented
 def triplet_margin_miner(
     input: ArrayLike,
     target: ArrayLike,
@@ -197,28 +213,21 @@ def triplet_margin_miner(
 
     Parameters
     ----------
-    input : array_like
-        Embeddings ``[N, D]``.
-    target : array_like
-        Classes ``[N]``.
+    {batch}
     margin : float, default 0.2
         By how much a negative should be farther than a positive.
     kind : {"all", "hard", "semi_hard", "easy"}, default "all"
         All that violate the margin, those of them whose negative is not farther than the positive, those whose negative
         is; or those that do not violate it.
-    distance : {"euclidean", "sqeuclidean", "cosine"}, default "euclidean"
-        Between two embeddings; "cosine" is 1 minus the cosine.
-    normalize : bool, default True
-        Divide embeddings by their lengths.
+    {distances}
 
     Returns
     -------
     anchor, positive, negative : ndarray
         Indices, ordered by anchor, positive and negative.
     """
-    x, edge = _vectors("triplet_margin_miner", input), finite("margin", margin)
-    labels, parts = _labels("triplet_margin_miner", target, len(x)), []
-    wanted = _KINDS[choice("kind", kind, _KINDS)]
+    x, labels = _batch("triplet_margin_miner", input, target)
+    edge, wanted, parts = finite("margin", margin), _KINDS[choice("kind", kind, _KINDS)], []
     for anchor, far in _distances(x, distance, normalize):
         positives, negatives = _partners(labels, anchor)
         near, beyond = np.nonzero(wanted(far[negatives] - far[positives][:, None], edge))
@@ -227,6 +236,7 @@ def triplet_margin_miner(
     return anchors, positives, negatives
 
 
+@_documented
 def multi_similarity_miner(input: ArrayLike, target: ArrayLike, *, eps: float = 0.1) -> Pairs:
     """Pairs that are hard for their anchor: positives less similar than some negative, negatives than some positive.
 
@@ -235,10 +245,7 @@ def multi_similarity_miner(input: ArrayLike, target: ArrayLike, *, eps: float = 
 
     Parameters
     ----------
-    input : array_like
-        Embeddings ``[N, D]``.
-    target : array_like
-        Classes ``[N]``.
+    {batch}
     eps : float, default 0.1
         The margin of the comparison.
 
@@ -247,8 +254,8 @@ def multi_similarity_miner(input: ArrayLike, target: ArrayLike, *, eps: float = 
     anchor1, positive, anchor2, negative : ndarray
         Indices of the pairs of a class, and of those of two classes, each ordered by anchor and partner.
     """
-    x, slack = _vectors("multi_similarity_miner", input), finite("eps", eps)
-    labels = _labels("multi_similarity_miner", target, len(x))
+    x, labels = _batch("multi_similarity_miner", input, target)
+    slack = finite("eps", eps)
     same, other = [], []
     for anchor, far in _distances(x, "cosine", normalize=True):
         positives, negatives = _partners(labels, anchor)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._core_kernels import row_kernels
-from ._loss import Array, Result, rows
+from ._loss import Array, Result, rows, rows_of_logits, rows_of_scores
 from ._validation import as_array, as_input, choice, finite, in_range, integer, non_negative, one_of, positive, spread
 
 __all__ = [
@@ -49,7 +49,7 @@ def _is_dense(loss: str, target: Any) -> bool:
 # ---- cross entropies ------------------------------------------------------------------------------
 
 
-@rows(
+@rows_of_logits(
     aliases=(
         "CrossEntropyLoss",
         "softmax cross entropy",
@@ -91,16 +91,10 @@ def cross_entropy(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices of an integer dtype, in the shape of `input` without the class axis; or class probabilities of a
-        floating dtype in the shape of `input`.
+    {arrays}
     weight : array_like, optional
         One weight per class. As in PyTorch the mean over class indices divides by the sum of the weights of the
         targets, the mean over class probabilities by the number of rows.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     label_smoothing : float, default 0.0
         How much of the target is spread over all classes, in [0, 1].
     softcap : float, optional
@@ -158,8 +152,6 @@ def nll_loss(
         Class indices in the shape of `input` without the class axis.
     weight : array_like, optional
         One weight per class; as in PyTorch the mean divides by the sum of the weights of the targets.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     return row_kernels.nll(input, label=target, axis=axis, weight=weight, ignore_index=ignore_index, divisor="weights")
@@ -192,8 +184,6 @@ def categorical_cross_entropy(
         floating dtype in the shape of `input`.
     renormalize : bool, default False
         Divide `input` by its sum first, as Keras does.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     if not _is_dense("categorical_cross_entropy", target):
@@ -214,7 +204,7 @@ def categorical_cross_entropy(
     )
 
 
-@rows(aliases=("multi-class focal loss", "categorical focal cross entropy"))
+@rows_of_logits(aliases=("multi-class focal loss", "categorical focal cross entropy"))
 def softmax_focal_loss(
     input: ArrayLike,
     target: ArrayLike,
@@ -241,17 +231,11 @@ def softmax_focal_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices of an integer dtype, in the shape of `input` without the class axis; or class probabilities of a
-        floating dtype in the shape of `input`.
+    {arrays}
     gamma : float, default 2.0
         How fast well classified rows fade; 0 is the cross entropy.
     alpha : float or array_like, optional
         A factor, or one per class; the mean still divides by the number of rows.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     hessian : {"exact", "gauss_newton", "upper", "lightgbm", "abs_residual"}, default "exact"
         What `grad_and_hess` gives; see `cross_entropy`.
     {common}
@@ -293,7 +277,7 @@ def _poly(
     )
 
 
-@rows(aliases=("PolyLoss of a softmax", "poly_loss_cross_entropy"))
+@rows_of_logits(aliases=("PolyLoss of a softmax", "poly_loss_cross_entropy"))
 def poly1_cross_entropy(
     input: ArrayLike,
     target: ArrayLike,
@@ -316,21 +300,15 @@ def poly1_cross_entropy(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices of an integer dtype, in the shape of `input` without the class axis; or class probabilities of a
-        floating dtype in the shape of `input`.
+    {arrays}
     epsilon : float, default 2.0
         Added to the coefficient of ``1 - p[y]``: 2 for ImageNet in the paper, -1 for detection.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     return _poly("poly1_cross_entropy", input, target, axis, ignore_index, 1.0, (finite("epsilon", epsilon),))
 
 
-@rows(aliases=("poly-N", "PolyLoss of higher order"))
+@rows_of_logits(aliases=("poly-N", "PolyLoss of higher order"))
 def poly_cross_entropy(
     input: ArrayLike,
     target: ArrayLike,
@@ -353,15 +331,9 @@ def poly_cross_entropy(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices of an integer dtype, in the shape of `input` without the class axis; or class probabilities of a
-        floating dtype in the shape of `input`.
+    {arrays}
     epsilon : sequence of float, default (2.0,)
         Added to the coefficients of the powers of ``1 - p[y]``: up to four.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     if np.ndim(epsilon) != 1 or not 1 <= len(epsilon) <= 4:
@@ -370,7 +342,7 @@ def poly_cross_entropy(
     return _poly("poly_cross_entropy", input, target, axis, ignore_index, 1.0, coefficients)
 
 
-@rows(aliases=("GCE", "categorical_generalized_cross_entropy", "Lq loss"))
+@rows_of_logits(aliases=("GCE", "categorical_generalized_cross_entropy", "Lq loss"))
 def generalized_cross_entropy(
     input: ArrayLike,
     target: ArrayLike,
@@ -394,15 +366,9 @@ def generalized_cross_entropy(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices of an integer dtype, in the shape of `input` without the class axis; or class probabilities of a
-        floating dtype in the shape of `input`.
+    {arrays}
     q : float, default 0.7
         In [0, 1]: 0 is the cross entropy, 1 is ``1 - p[y]``. Keras has 0.5.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     q = in_range("q", q, 0.0, 1.0)
@@ -411,7 +377,7 @@ def generalized_cross_entropy(
     return row_kernels.generalized_cross_entropy(input, label=target, axis=axis, ignore_index=ignore_index, q=q)
 
 
-@rows(aliases=("SCE", "symmetric cross entropy learning"))
+@rows_of_logits(aliases=("SCE", "symmetric cross entropy learning"))
 def symmetric_cross_entropy(
     input: ArrayLike,
     target: ArrayLike,
@@ -436,19 +402,13 @@ def symmetric_cross_entropy(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices of an integer dtype, in the shape of `input` without the class axis; or class probabilities of a
-        floating dtype in the shape of `input`.
+    {arrays}
     alpha : float, default 0.1
         Factor of the cross entropy.
     beta : float, default 1.0
         Factor of the reverse cross entropy.
     log_zero : float, default -4.0
         What stands for the logarithm of 0 in the reverse cross entropy.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     reverse = -non_negative("beta", beta) * in_range("log_zero", log_zero, -math.inf, 0.0, inclusive="neither")
@@ -456,7 +416,7 @@ def symmetric_cross_entropy(
     return _poly("symmetric_cross_entropy", input, target, axis, ignore_index, alpha, (reverse,))
 
 
-@rows(aliases=("Menon's logit adjustment", "balanced softmax"))
+@rows_of_logits(aliases=("Menon's logit adjustment", "balanced softmax"))
 def logit_adjusted_cross_entropy(
     input: ArrayLike,
     target: ArrayLike,
@@ -478,17 +438,11 @@ def logit_adjusted_cross_entropy(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices of an integer dtype, in the shape of `input` without the class axis; or class probabilities of a
-        floating dtype in the shape of `input`.
+    {arrays}
     prior : array_like, optional
         Frequencies of the classes, in any unit; by default equal, which changes nothing.
     tau : float, default 1.0
         How much of the adjustment is made.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     tau = finite("tau", tau)
@@ -499,7 +453,7 @@ def logit_adjusted_cross_entropy(
     return row_kernels.cross_entropy(input, label=target, axis=axis, ignore_index=ignore_index, offset=offset)
 
 
-@rows(aliases=("LDAM", "label-distribution-aware margin loss"))
+@rows_of_scores(aliases=("LDAM", "label-distribution-aware margin loss"))
 def ldam_loss(
     input: ArrayLike,
     target: ArrayLike,
@@ -524,10 +478,7 @@ def ldam_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores: ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices in the shape of `input` without the class axis.
+    {arrays}
     counts : array_like, optional
         How many rows each class has; by default equally many.
     max_margin : float, default 0.5
@@ -536,8 +487,6 @@ def ldam_loss(
         Multiplies the scores.
     weight : array_like, optional
         One weight per class; the mean divides by the sum of the weights of the targets.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     scale, largest = positive("scale", scale), non_negative("max_margin", max_margin)
@@ -635,8 +584,6 @@ def selected_log_prob(
         Class indices in the shape of `input` without the class axis.
     temperature : float, default 1.0
         Divides the scores.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
 
     Notes
@@ -648,7 +595,7 @@ def selected_log_prob(
     )
 
 
-@rows(aliases=("Brier score", "MSE on softmax", "quadratic score", "brier_score_loss"))
+@rows_of_logits(aliases=("Brier score", "MSE on softmax", "quadratic score", "brier_score_loss"))
 def brier_loss(
     input: ArrayLike,
     target: ArrayLike,
@@ -670,13 +617,7 @@ def brier_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices of an integer dtype, in the shape of `input` without the class axis; or class probabilities of a
-        floating dtype in the shape of `input`.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
+    {arrays}
     hessian : {"exact", "gauss_newton"}, default "exact"
         What `grad_and_hess` gives: the true diagonal, or one without the second derivatives of ``p``, which is never
         negative.
@@ -714,8 +655,6 @@ def confidence_penalty_loss(
         Class indices in the shape of `input` without the class axis.
     beta : float, default 0.1
         Factor of the entropy.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     return row_kernels.confidence_penalty(
@@ -795,7 +734,7 @@ def _hinge(
     )
 
 
-@rows(aliases=("MultiMarginLoss", "multi-class margin loss"))
+@rows_of_scores(aliases=("MultiMarginLoss", "multi-class margin loss"))
 def multi_margin_loss(
     input: ArrayLike,
     target: ArrayLike,
@@ -818,10 +757,7 @@ def multi_margin_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores: ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices in the shape of `input` without the class axis.
+    {arrays}
     p : int, default 1
         1, or 2 to square the hinges.
     margin : float, default 1.0
@@ -834,7 +770,7 @@ def multi_margin_loss(
     return row_kernels.multi_margin(input, label=target, axis=axis, weight=weight, p=power, margin=margin, mean=1.0)
 
 
-@rows(aliases=("Weston-Watkins hinge", "multi-class SVM of Weston and Watkins"))
+@rows_of_scores(aliases=("Weston-Watkins hinge", "multi-class SVM of Weston and Watkins"))
 def weston_watkins_loss(
     input: ArrayLike,
     target: ArrayLike,
@@ -855,14 +791,9 @@ def weston_watkins_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores: ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices in the shape of `input` without the class axis.
+    {arrays}
     margin : float, default 1.0
         How far below the target the others should be.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     return row_kernels.multi_margin(
@@ -876,7 +807,7 @@ def weston_watkins_loss(
     )
 
 
-@rows(aliases=("Crammer-Singer hinge", "multiclass SVM", "multi-class hinge"))
+@rows_of_scores(aliases=("Crammer-Singer hinge", "multiclass SVM", "multi-class hinge"))
 def multiclass_hinge_loss(
     input: ArrayLike,
     target: ArrayLike,
@@ -896,20 +827,15 @@ def multiclass_hinge_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores: ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices in the shape of `input` without the class axis.
+    {arrays}
     margin : float, default 1.0
         How far below the target the others should be.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     return _hinge(input, target, axis, ignore_index, margin=finite("margin", margin))
 
 
-@rows(aliases=("keras categorical hinge",))
+@rows_of_scores(aliases=("keras categorical hinge",))
 def categorical_hinge_loss(
     input: ArrayLike,
     target: ArrayLike,
@@ -930,18 +856,13 @@ def categorical_hinge_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores: ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices in the shape of `input` without the class axis.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
+    {arrays}
     {common}
     """
     return _hinge(input, target, axis, ignore_index, floor=0.0)
 
 
-@rows(aliases=("multi-class perceptron",))
+@rows_of_scores(aliases=("multi-class perceptron",))
 def multiclass_perceptron_loss(
     input: ArrayLike,
     target: ArrayLike,
@@ -961,12 +882,7 @@ def multiclass_perceptron_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores: ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices in the shape of `input` without the class axis.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
+    {arrays}
     {common}
     """
     return _hinge(input, target, axis, ignore_index, margin=0.0)
@@ -975,7 +891,9 @@ def multiclass_perceptron_loss(
 # ---- sparse and evidential ------------------------------------------------------------------------
 
 
-@rows(aliases=("multiclass_sparsemax_loss", "Martins and Astudillo's loss", "Fenchel-Young loss of sparsemax"))
+@rows_of_scores(
+    aliases=("multiclass_sparsemax_loss", "Martins and Astudillo's loss", "Fenchel-Young loss of sparsemax")
+)
 def sparsemax_loss(
     input: ArrayLike,
     target: ArrayLike,
@@ -995,18 +913,13 @@ def sparsemax_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores: ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices in the shape of `input` without the class axis.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
+    {arrays}
     {common}
     """
     return row_kernels.entmax_loss(input, label=target, axis=axis, ignore_index=ignore_index, alpha=2.0)
 
 
-@rows(aliases=("entmax-1.5", "Tsallis loss"))
+@rows_of_scores(aliases=("entmax-1.5", "Tsallis loss"))
 def entmax15_loss(
     input: ArrayLike,
     target: ArrayLike,
@@ -1026,12 +939,7 @@ def entmax15_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores: ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices in the shape of `input` without the class axis.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
+    {arrays}
     {common}
     """
     return row_kernels.entmax_loss(input, label=target, axis=axis, ignore_index=ignore_index, alpha=1.5)
@@ -1040,7 +948,7 @@ def entmax15_loss(
 _EVIDENCE = {"softplus": 0.0, "relu": 1.0, "exp": 2.0}
 
 
-@rows(aliases=("evidential classification", "EDL", "Sensoy's loss"))
+@rows_of_scores(aliases=("evidential classification", "EDL", "Sensoy's loss"))
 def evidential_dirichlet_loss(
     input: ArrayLike,
     target: ArrayLike,
@@ -1064,16 +972,11 @@ def evidential_dirichlet_loss(
 
     Parameters
     ----------
-    input : array_like
-        Scores: ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices in the shape of `input` without the class axis.
+    {arrays}
     evidence : {"softplus", "relu", "exp"}, default "softplus"
         What makes evidence of a score.
     kl_weight : float, default 0.0
         Factor of the divergence that discourages evidence for wrong classes; usually raised during training.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     return row_kernels.evidential_dirichlet(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from ._core_kernels import kernels, row_kernels
-from ._loss import Result, elementwise, ordinal, rows
+from ._loss import Result, elementwise, ordinal, rows, rows_of_logits
 from ._thresholds import threshold_kernel
 
 __all__ = [
@@ -45,8 +45,6 @@ def coral_loss(
         Class indices from 0 to ``K - 1``, in the shape of `input` without the axis of the thresholds.
     weight : array_like, optional
         One weight per threshold.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
     """
     return row_kernels.coral(input, label=target, axis=axis, weight=weight, ignore_index=ignore_index, conditional=0.0)
@@ -82,8 +80,6 @@ def corn_loss(
         Class indices from 0 to ``K - 1``, in the shape of `input` without the axis of the thresholds.
     weight : array_like, optional
         One weight per threshold.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
     {common}
 
     Notes
@@ -96,7 +92,7 @@ def corn_loss(
     )
 
 
-@rows(aliases=("RPS", "squared earth mover's distance", "EMD squared", "squared EMD"))
+@rows_of_logits(aliases=("RPS", "squared earth mover's distance", "EMD squared", "squared EMD"))
 def ranked_probability_score(
     input: ArrayLike,
     target: ArrayLike,
@@ -116,13 +112,7 @@ def ranked_probability_score(
 
     Parameters
     ----------
-    input : array_like
-        Scores (logits): ``[N, C]``, ``[C]``, ``[N, C, d1, ...]``, or with the classes along `axis`.
-    target : array_like
-        Class indices of an integer dtype, in the shape of `input` without the class axis; or class probabilities of a
-        floating dtype in the shape of `input`.
-    ignore_index : int, default -100
-        Rows with this class index count for nothing.
+    {arrays}
     {common}
     """
     return row_kernels.ranked_probability_score(input, label=target, axis=axis, ignore_index=ignore_index)

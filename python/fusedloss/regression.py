@@ -52,10 +52,7 @@ def mse_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     weight : array_like, optional
         As in PyTorch: multiplies the loss, and the mean divides by its sum.
     {common}
@@ -81,10 +78,7 @@ def half_squared_error(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     {common}
     """
     return kernels.mse(input, target, scale=0.5)
@@ -108,10 +102,7 @@ def l1_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     weight : array_like, optional
         As in PyTorch: multiplies the loss, and the mean divides by its sum.
     {common}
@@ -138,10 +129,7 @@ def smooth_l1_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     beta : float, default 1.0
         Where the loss turns linear; must not be negative. 0 gives `l1_loss`.
     {common}
@@ -169,10 +157,7 @@ def huber_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     delta : float, default 1.0
         Where the loss turns linear; must be positive.
     weight : array_like, optional
@@ -201,10 +186,7 @@ def log_cosh_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     a : float, default 1.0
         Steepness; must be positive. The loss turns linear around ``|e| = 1 / a``.
     {common}
@@ -230,10 +212,7 @@ def lp_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     p : float, default 2.0
         The exponent; must be positive.
     {common}
@@ -361,10 +340,7 @@ def linex_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     a : float, default 1.0
         Steepness: positive punishes predictions that are too large exponentially, negative those too small.
     {common}
@@ -393,10 +369,7 @@ def epsilon_insensitive_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     epsilon : float, default 0.1
         Half the width of the tube; must not be negative.
     {common}
@@ -423,10 +396,7 @@ def squared_epsilon_insensitive_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     epsilon : float, default 0.1
         Half the width of the tube; must not be negative.
     {common}
@@ -458,10 +428,7 @@ def mean_absolute_percentage_error(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     scale : float, default 100.0
         Must be positive; 100 gives percent, as in Keras, 1 a fraction, as in scikit-learn.
     eps : float, default 1e-7
@@ -491,10 +458,7 @@ def symmetric_mean_absolute_percentage_error(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     {common}
     """
     return kernels.symmetric_mean_absolute_percentage(input, target)
@@ -520,10 +484,7 @@ def mean_squared_logarithmic_error(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     eps : float, default 1e-7
         The smallest value taken; must not be negative.
     {common}
@@ -548,10 +509,7 @@ def mean_bias_error(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     {common}
     """
     return kernels.mean_bias(input, target)

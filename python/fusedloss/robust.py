@@ -52,10 +52,7 @@ def pseudo_huber_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     delta : float, default 1.0
         Where the loss turns linear; must be positive.
     {common}
@@ -83,10 +80,7 @@ def charbonnier_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     eps : float, default 1e-3
         Where the loss rounds off; must be positive.
     alpha : float, default 0.5
@@ -115,10 +109,7 @@ def fair_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     c : float, default 1.0
         The scale of the residual; must be positive.
     {common}
@@ -148,10 +139,7 @@ def cauchy_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     c : float, default 1.0
         The scale of the residual; must be positive.
     {common}
@@ -178,10 +166,7 @@ def arctan_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     c : float, default 1.0
         The scale of the residual; must be positive.
     {common}
@@ -208,10 +193,7 @@ def welsch_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     c : float, default 1.0
         The scale of the residual; must be positive.
     {common}
@@ -238,10 +220,7 @@ def geman_mcclure_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     c : float, default 1.0
         The scale of the residual; must be positive.
     {common}
@@ -268,10 +247,7 @@ def tukey_biweight_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     c : float, default 4.685
         Where the loss turns constant; must be positive. The default is 95 % efficient for Gaussian residuals of
         standard deviation 1.
@@ -303,10 +279,7 @@ def general_robust_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     alpha : float or array_like, default 1.0
         Shape: 2 gives the squared error, 1 the pseudo-Huber loss, 0 the Cauchy, -2 the Geman-McClure and minus
         infinity the Welsch loss. Its gradient has fewer correct digits within 1e-3 of 2.
@@ -341,10 +314,7 @@ def wing_loss(
 
     Parameters
     ----------
-    input : array_like
-        Predictions, any shape.
-    target : array_like
-        True values, broadcast to the shape of `input`.
+    {arrays}
     width : float, default 5.0
         Where the loss turns linear; must be positive. The paper has 10.
     curvature : float, default 0.5
