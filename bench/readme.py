@@ -98,6 +98,23 @@ def speed_table() -> str:
     return "\n".join(lines)
 
 
+def training_table() -> str:
+    """How many times faster small PyTorch models train with our losses, by threads."""
+    lines = (RESULTS / "train_torch.md").read_text(encoding="utf-8").splitlines()
+    _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    parts = [
+        "Small models in PyTorch on the CPU, trained from the same start on the same batches: how many times faster",
+        "than with `torch.nn.functional` a whole step is where `import fusedloss.adapters.torch as F` takes its place,",
+        "and the loss alone with its gradient. `bench/results/train_torch.md` has the times;",
+        "`python bench/train_torch.py` measures them again.",
+        "",
+        "| model and loss | threads | x step | x loss |",
+        "|---|---|---|---|",
+        *(f"| {row[0]} | {row[1]} | {row[4]} | {row[7]} |" for row in rows if row[1].isdecimal()),
+    ]
+    return "\n".join(parts)
+
+
 def accuracy_table() -> str:
     """The largest error over all losses of a family, per dtype and kind of result."""
     lines = (RESULTS / "accuracy.md").read_text(encoding="utf-8").splitlines()
@@ -124,6 +141,7 @@ def accuracy_table() -> str:
 BLOCKS = {
     "evaluate": evaluate_output,
     "speed": speed_table,
+    "training": training_table,
     "accuracy": accuracy_table,
     "losses": losses_table,
     "activations": activations_table,

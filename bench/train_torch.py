@@ -1,7 +1,7 @@
 """Small models trained with PyTorch's losses and with ours in their place: the same course, and the time of a step.
 
 Both train from the same start on the same batches, in turns of some steps. The data are scikit-learn's digits and the
-words in the sources of Python's standard library. Run as ``python bench/train_torch.py [--steps 100]``; writes
+words in the sources of Python's standard library. Run as ``python bench/train_torch.py``; writes
 ``results/train_torch.md`` and takes a minute.
 """
 
@@ -41,6 +41,7 @@ class Task(NamedTuple):
     inputs: torch.Tensor
     targets: torch.Tensor
     batch: int
+    steps: int
     loss: Callable[[Any, Any, torch.Tensor, torch.Tensor], torch.Tensor]  # functions, model, what it gives, targets
 
     def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -57,7 +58,7 @@ class Training:
     def __init__(self, task: Task, functions: Any) -> None:
         torch.manual_seed(0)
         self.task, self.functions, self.model = task, functions, task.model()
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.02, momentum=0.9)
         self.batches = task.batches()
         self.losses: list[float] = []
         self.seconds: list[float] = []
@@ -93,8 +94,7 @@ def classifier() -> Task:
     return Task(
         "digits, two layers: cross_entropy, 64 x 10",
         lambda: nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)),
-        *digits(),
-        64,
+        *(*digits(), 64, 1000),
         lambda functions, _, scores, y: functions.cross_entropy(scores, y),
     )
 
@@ -104,7 +104,7 @@ def autoencoder(loss: str) -> Task:
     return Task(
         f"digits, autoencoder: {loss}, 128 x 64",
         lambda: nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 64)),
-        *(images, images, 128),
+        *(images, images, 128, 1000),
         lambda functions, _, scores, y: getattr(functions, loss)(scores, y),
     )
 
@@ -121,7 +121,7 @@ def segmenter(count: int = 256, cells: int = 4) -> Task:
         lambda: nn.Sequential(nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.Conv2d(16, 11, 5, padding=2)),
         canvas.transpose(2, 3).reshape(whole).unsqueeze(1),
         classes.transpose(2, 3).reshape(whole),
-        16,
+        *(16, 100),
         lambda functions, _, scores, y: functions.cross_entropy(scores, y),
     )
 
@@ -159,15 +159,15 @@ def language_model(*, fused: bool) -> Task:
         return functions.cross_entropy(given, y)
 
     name = f"linear_cross_entropy, 256 x 128 x {WORDS}" if fused else f"cross_entropy, 256 x {WORDS}"
-    return Task(f"language model: {name}", lambda: LanguageModel(fused), *contexts(), 256, loss)
+    return Task(f"language model: {name}", lambda: LanguageModel(fused), *contexts(), 256, 100, loss)
 
 
 # ---- what is measured -------------------------------------------------------------------------------
 
 
-def row(task: Task, steps: int) -> list[str]:
+def row(task: Task) -> list[str]:
     theirs, ours = trainings = [Training(task, library) for library in LIBRARIES]
-    for _ in range(0, steps, STEPS_OF_A_TURN):
+    for _ in range(0, task.steps, STEPS_OF_A_TURN):
         for training in trainings:
             training.advance(STEPS_OF_A_TURN)
     cells = [task.name, str(torch.get_num_threads())]
@@ -180,7 +180,6 @@ def row(task: Task, steps: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--threads", type=int, nargs="*", default=sorted({1, torch.get_num_threads()}))
     chosen = parser.parse_args()
     began, load = time.perf_counter(), os.getloadavg()[0]
@@ -192,14 +191,14 @@ def main() -> None:
     for task in tasks:
         for threads in chosen.threads:
             torch.set_num_threads(threads)
-            rows.append(row(task, chosen.steps))
+            rows.append(row(task))
             print(*rows[-1], sep="  ", flush=True)
     head = ["model and loss", "threads", "step: torch", "ours", "x", "loss alone: torch", "ours", "x"]
-    head += ["loss", "largest difference"]
+    head += ["loss", "difference"]
     text = (
-        f"{chosen.steps} steps, microseconds in the median; x is how many times faster; *loss alone* is its value and "
-        "gradient in what the model gives, and in the weights of the last layer too where that is fused with it. The "
-        "*largest difference* is that of the loss at any step, of the loss itself."
+        "Microseconds, medians; x is how many times faster. *Loss alone* is its value and its gradient in what the "
+        "model gives, and in the weights of the last layer where that is fused with it. The *difference* is the "
+        "largest at any step between the losses of the two, relative to the loss."
     )
     machine = report.circumstances(time.perf_counter() - began, load)
     RESULTS.write_text("\n\n".join(["# Training", machine, text, report.table(head, rows)]) + "\n", encoding="utf-8")
