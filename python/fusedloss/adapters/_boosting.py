@@ -250,8 +250,8 @@ class BoostingLoss:
         if self.loss.family == "rows" and labels.ndim == 1 and labels.dtype.kind == "f":
             with np.errstate(invalid="ignore"):
                 indices = labels.astype(np.int32)
-            if not np.array_equal(indices, labels):
-                row = int(np.argmax(indices != labels))
+            if (wrong := indices != labels).any():
+                row = int(np.argmax(wrong))
                 raise ValueError(f"{self}: label {labels[row]} in row {row} is no class index")
             return indices
         if self.signed and labels.size and labels.min() == 0:

@@ -46,10 +46,16 @@ class Objective(BoostingLoss):
 
     def calc_ders_multi(self, approx: Any, target: Any, weight: Any) -> tuple[list[float], list[list[float]]]:
         """Gradient and diagonal of the Hessian of the negative loss, for the scores of one row."""
-        scores = np.asarray(approx, np.float64)[None]
+        classes = len(approx)
+        both = np.empty((2, 1, classes), np.float32)
+        labels = np.array([target], np.int32 if float(target).is_integer() else None)
         weights = None if weight is None else np.array([weight], np.float64)
-        grad, hess = self.grad_and_hess(np.array([target]), scores, weights)
-        return (-grad[0]).tolist(), np.diag(-hess[0]).tolist()
+        self.grad_and_hess(labels, np.asarray(approx, np.float64)[None], weights, (both[0], both[1]), -1.0)
+        grad, diagonal = both[:, 0].tolist()
+        hess = [[0.0] * classes for _ in range(classes)]
+        for k, second in enumerate(diagonal):
+            hess[k][k] = second
+        return grad, hess
 
     def init_score(self, label: Any, weight: Any = None) -> Array:
         """Where training on these labels should start: the `baseline` of ``catboost.Pool`` or ``fit``.
