@@ -107,30 +107,40 @@ FUSEDLOSS_INLINE void run_pack(const Loss& loss, const kernel_call& call, std::s
     if constexpr (Outputs == want_grad_hess) write_result<T, Stream>(call, call.hess, i, r.hess);
 }
 
+// The shorter way: calls amid its loop would cost it the registers, so packs that may not take it get a loop
+// of their own.
 template <class Loss, class T, kernel_outputs Outputs>
-__attribute__((noinline)) void run_pack_apart(const Loss& loss, const kernel_call& call, std::size_t i) {
-    run_pack<Loss, T, Outputs>(loss, call, i);
+bool run_shortcut(const kernel_call& arguments) {
+    using way = shortcut<Loss, T>;
+    const kernel_call call = arguments;
+    Loss loss;
+    std::memcpy(static_cast<void*>(&loss), call.params, sizeof loss);
+    if (!way::applies(loss)) return false;
+    const typename way::quick quick{loss};
+    const typename way::careful careful{loss};
+    const auto may = [&](std::size_t i) {
+        return way::applies(read_input<T>(call, 0, i), read_input<T>(call, 1, i));
+    };
+    std::size_t begin = 0;
+    while (begin < call.packs) {
+        std::size_t end = begin;
+        while (end < call.packs && may(end)) ++end;
+        for (std::size_t i = begin; i < end; ++i) run_pack<typename way::quick, T, Outputs>(quick, call, i);
+        begin = end;
+        for (; begin < call.packs && !may(begin); ++begin)
+            run_pack<typename way::careful, T, Outputs>(careful, call, begin);
+    }
+    return true;
 }
 
 template <class Loss, class T, kernel_outputs Outputs>
 void run_block(const kernel_call& arguments) {
+    if constexpr (shortcut<Loss, T>::exists) {
+        if (run_shortcut<Loss, T, Outputs>(arguments)) return;
+    }
     const kernel_call call = arguments;  // a copy that no store can reach stays in registers
     Loss loss;
     std::memcpy(static_cast<void*>(&loss), call.params, sizeof loss);
-    if constexpr (shortcut<Loss, T>::exists) {
-        using way = shortcut<Loss, T>;
-        const typename way::quick quick{loss};
-        if (way::applies(loss)) {
-            for (std::size_t i = 0; i < call.packs; ++i) {
-                if (way::applies(read_input<T>(call, 0, i), read_input<T>(call, 1, i)))
-                    run_pack<typename way::quick, T, Outputs>(quick, call, i);
-                else
-                    run_pack_apart<typename way::careful, T, Outputs>(
-                        {*static_cast<const Loss*>(call.params)}, arguments, i);
-            }
-            return;
-        }
-    }
     if constexpr (sizeof(typename number<T>::scalar) == sizeof(float)) {
         // Two at a time halves the cost of the loop itself; the longer kernels of doubles do not notice it.
         if (streams<typename number<T>::scalar> && Outputs != want_value && call.stream) {
