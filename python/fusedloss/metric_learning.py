@@ -27,6 +27,8 @@ __all__ = [
     "mega_batch_margin_loss",
     "multi_similarity_loss",
     "nca_loss",
+    "pnp_loss",
+    "ranked_list_loss",
     "smooth_ap_loss",
     "tuplet_margin_loss",
 ]
@@ -44,6 +46,8 @@ _GENERALIZED_LIFTED = _kernel("generalized_lifted")
 _TUPLET = _kernel("tuplet_margin")
 _ANGULAR = SimilarityKernel("angular", {"input": "row", "negatives": "column", "pull": "numbers"}, target="target")
 _SMOOTH_AP = _kernel("smooth_ap")
+_PNP = _kernel("pnp")
+_RANKED_LIST = _kernel("ranked_list")
 _FAST_AP = _kernel("fast_ap")
 _MARGIN = SimilarityKernel("margin_pairs", {"input": "both", "beta": "number"}, target="target")
 _BATCH_HARD = _kernel("batch_hard")
@@ -398,6 +402,133 @@ def smooth_ap_loss(
     {common}
     """
     return _SMOOTH_AP(input, **_pairs(target), normalize=True, sharpness=1.0 / positive("temperature", temperature))
+
+
+_CURVES = {"O": 0.0, "Iu": 1.0, "Ib": 2.0, "Ds": 3.0, "Dq": 4.0}
+
+
+@similarity(trains=("input",), aliases=("PNP", "PNPLoss", "penalizing negative instances before positive ones"))
+def pnp_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    variant: str = "O",
+    temperature: float = 0.01,
+    alpha: float = 1.0,
+    b: float = 2.0,
+    include_self: bool = False,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """PNP: every negative that an anchor ranks before a positive costs something, with sigmoids in place of steps.
+
+    Formula: ``mean_p f(R)`` over the positives p of an anchor, with ``R = sum_other sigmoid((s - s_p) / temperature)``
+        over the negatives and cosines ``s`` with the anchor. `f` by `variant`: ``R`` ("O"), ``(1 + R) * log(1 + R)``
+        ("Iu"), ``(b * R - log(1 + b * R)) / b**2`` ("Ib"), ``log(1 + R)`` ("Ds") or ``1 - (1 + R)**-alpha`` ("Dq"). An
+        anchor without positives has the loss 0 and is not counted in a mean.
+    Gradient: ``f'(R)`` through every sigmoid q, ``q * (1 - q) / temperature``, to the cosine of the negative and to
+        that of p.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Li et al. (2021), Rethinking the optimization of average precision: Only penalizing negative instances
+        before positive ones is enough.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    variant : {"O", "Iu", "Ib", "Ds", "Dq"}, default "O"
+        What a rank costs: in proportion, rising without ("Iu") and with bounds ("Ib"), or slowing down.
+    temperature : float, default 0.01
+        Width of the step; must be positive.
+    alpha : float, default 1.0
+        The power of "Dq"; must be positive.
+    b : float, default 2.0
+        How soon "Ib" is in proportion; must be positive.
+    include_self : bool, default False
+        Count the anchor as one of its positives, with the cosine 1, as the published code and
+        pytorch-metric-learning do.
+    {common}
+    """
+    return _PNP(
+        input,
+        **_pairs(target),
+        normalize=True,
+        sharpness=1.0 / positive("temperature", temperature),
+        curve=_CURVES[choice("variant", variant, _CURVES)],
+        alpha=positive("alpha", alpha),
+        b=positive("b", b),
+        with_self=float(bool(include_self)),
+    )
+
+
+@similarity(trains=("input",), aliases=("RLL", "RankedListLoss"))
+def ranked_list_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    margin: float = 0.4,
+    boundary: float = 1.2,
+    positive_temperature: float = 0.0,
+    negative_temperature: float = 10.0,
+    imbalance: float = 0.5,
+    detach: bool = True,
+    eps: float = 0.0,
+    distance: str = "euclidean",
+    normalize: bool = True,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """Ranked list loss: the class of an anchor inside a sphere, all others outside a larger one, the worst first.
+
+    Formula: ``(1 - imbalance) * sum(w * h) / sum(w)`` over the positives with ``h = d - (boundary - margin) > 0`` and
+        ``w = exp(positive_temperature * h)``, plus ``imbalance`` times the like over the negatives with ``h = boundary
+        - d > 0`` and ``w = exp(negative_temperature * h)``; 0 for none of a kind.
+    Gradient: ``w / sum(w)`` by distance, minus as much for negatives; with ``detach=False`` through the weights, too,
+        times ``1 + temperature * (h - sum(w * h) / sum(w))``.
+    Domain: any real vectors; the distance of two equal ones has the gradient 0.
+    Source: Wang et al. (2019), Ranked list loss for deep metric learning. pytorch-metric-learning has ``detach=False``
+        and ``eps=1e-5``.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Class indices ``[N]``, not negative.
+    margin : float, default 0.4
+        Between the two spheres.
+    boundary : float, default 1.2
+        The radius that negatives should be beyond.
+    positive_temperature : float, default 0.0
+        How much more the worst of the positives weigh; must not be negative.
+    negative_temperature : float, default 10.0
+        The same of negatives; must not be negative.
+    imbalance : float, default 0.5
+        The share of the negatives, between 0 and 1.
+    detach : bool, default True
+        Treat the weights as constants, as the paper does.
+    eps : float, default 0.0
+        Added to the sum of the weights, once for each vector of the batch; must not be negative.
+    distance : {"euclidean", "sqeuclidean", "cosine"}, default "euclidean"
+        Between two embeddings; "sqeuclidean" is its square, "cosine" 1 minus the cosine.
+    normalize : bool, default True
+        Divide embeddings by their lengths.
+    {common}
+    """
+    far = finite("boundary", boundary)
+    return _RANKED_LIST(
+        input,
+        **_distances(target, distance, normalize),
+        near=far - finite("margin", margin),
+        far=far,
+        near_sharpness=non_negative("positive_temperature", positive_temperature),
+        far_sharpness=non_negative("negative_temperature", negative_temperature),
+        share=in_range("imbalance", imbalance, 0.0, 1.0),
+        eps=non_negative("eps", eps),
+        detach=float(bool(detach)),
+    )
 
 
 @similarity(trains=("input",), aliases=("FastAP", "FastAPLoss", "histogram average precision"))

@@ -77,8 +77,10 @@ def on_cosines(row: Callable[..., Any], **names: str) -> Callable[..., Any]:
 
 
 def on_distances(row: Callable[..., Any], normalize: bool, default: str = "euclidean", **names: str) -> Any:
-    def reference(input, target, *, beta=None, normalize=normalize, distance=default, **params):
+    def reference(input, target, *, beta=None, normalize=normalize, distance=default, at=None, **params):
         params = {names.get(key, key): value for key, value in params.items()}
+        if at is not None:
+            params["at"] = distances(at, distance, normalize)
         if beta is not None:
             params["beta"] = beta[target][:, None] if np.ndim(beta) else beta
         return row(distances(input, distance, normalize), *sets(target), **params)
@@ -300,6 +302,20 @@ def _cases():
     smooth = on_cosines(ref.smooth_ap)
     yield MetricCase("smooth_ap_loss", {"temperature": 0.125}, batch, smooth)
     yield MetricCase("smooth_ap_loss", {}, batch, smooth)
+    ranks = on_cosines(ref.pnp)
+    for variant in ref.COSTS:
+        yield MetricCase("pnp_loss", {"variant": variant, "temperature": 0.125}, batch, ranks)
+    own = {"variant": "Dq", "alpha": 2.5, "include_self": True}
+    yield MetricCase("pnp_loss", own, batch, ranks)
+    yield MetricCase("pnp_loss", {"variant": "Ib", "b": 4.0, "temperature": 0.125}, batch, ranks)
+    ranked = on_distances(ref.ranked_list, True)
+    yield MetricCase("ranked_list_loss", {}, batch, ranked, frozen="input")
+    through = {"detach": False, "eps": 1e-5, "positive_temperature": 2.0, "imbalance": 0.25}
+    yield MetricCase("ranked_list_loss", through, batch, ranked)
+    wide = {"normalize": False, "boundary": 3.0, "margin": 1.0, "positive_temperature": 0.5}
+    yield MetricCase("ranked_list_loss", wide, batch, ranked, frozen="input")
+    apart = {"distance": "cosine", "boundary": 0.75, "detach": False}
+    yield MetricCase("ranked_list_loss", apart, batch, ranked)
     fast = on_distances(ref.fast_ap, True, "sqeuclidean")
     yield MetricCase("fast_ap_loss", {}, batch, fast)
     yield MetricCase("fast_ap_loss", {"bins": 25}, batch, fast)

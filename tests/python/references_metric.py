@@ -85,6 +85,39 @@ def smooth_ap(s, same, other, *, temperature=0.01):
     return values, same.any(1)
 
 
+COSTS = {
+    "O": lambda r, alpha, b: r,
+    "Iu": lambda r, alpha, b: (1 + r) * np.log(1 + r),
+    "Ib": lambda r, alpha, b: (b * r - np.log(1 + b * r)) / b**2,
+    "Ds": lambda r, alpha, b: np.log(1 + r),
+    "Dq": lambda r, alpha, b: 1 - (1 + r) ** -alpha,
+}
+
+
+def pnp(s, same, other, *, variant="O", temperature=0.01, alpha=1.0, b=2.0, include_self=False):
+    values = np.zeros(len(s))
+    for i in np.nonzero(same.any(1))[0]:
+        found = [*s[i, same[i]], *[1.0] * include_self]
+        ranks = np.array([(1 / (1 + np.exp(-(s[i, other[i]] - p) / temperature))).sum() for p in found])
+        values[i] = COSTS[variant](ranks, alpha, b).mean()
+    return values, same.any(1)
+
+
+def ranked_list(d, same, other, *, margin=0.4, boundary=1.2, positive_temperature=0.0, negative_temperature=10.0,
+                imbalance=0.5, detach=True, eps=0.0, at=None):  # fmt: skip
+    """`at`: the distances whose weights are taken, where these are no function of `d`."""
+    fixed = d if at is None or not detach else at
+
+    def mean(chosen, h, h_fixed, temperature):
+        w = np.where(chosen & (h_fixed > 0), np.exp(temperature * h_fixed), 0)
+        total = w.sum(1) + eps * len(d)
+        return (w * h).sum(1) / np.where(total > 0, total, 1)
+
+    near = mean(same, d - boundary + margin, fixed - boundary + margin, positive_temperature)
+    far = mean(other, boundary - d, boundary - fixed, negative_temperature)
+    return (1 - imbalance) * near + imbalance * far, np.ones(len(d))
+
+
 def fast_ap(d, same, other, *, bins=10):
     values = np.zeros(len(d))
     middles = np.linspace(0, 4, bins + 1)[:, None]

@@ -202,3 +202,24 @@ class TestBatches:
 def test_utterances_need_company():
     with pytest.raises(ValueError, match="at least 2"):
         fl.ge2e_loss(np.ones((3, 1, 4)), 10.0, -5.0)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.5, 4.0])
+@pytest.mark.parametrize("variant", ["O", "Iu", "Ib", "Ds", "Dq"])
+def test_ranks_near_nothing(variant, temperature):
+    """One negative, opposite to the anchor and its positive."""
+    mpmath = pytest.importorskip("mpmath", reason="mpmath is not installed")
+    x = np.array([[2.0, 0.0], [3.0, 0.0], [-1.0, 0.0]])
+    with mpmath.workdps(60):
+        r = 1 / (1 + mpmath.exp(mpmath.mpf(2) / temperature))
+        costs = {
+            "O": r,
+            "Iu": (1 + r) * mpmath.log(1 + r),
+            "Ib": (2 * r - mpmath.log(1 + 2 * r)) / 4,
+            "Ds": mpmath.log(1 + r),
+            "Dq": 1 - 1 / (1 + r),
+        }
+        exact = float(costs[variant])
+    given = fl.pnp_loss(x, [0, 0, 1], variant=variant, temperature=temperature, reduction="none")
+    assert given[0] == pytest.approx(exact, rel=1e-14)
+    assert given[2] == 0.0

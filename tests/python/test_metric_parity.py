@@ -17,6 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 N, D, C = 24, 8, 5
 TUPLET = fl.tuplet_margin_loss.bind(margin=5.73, degrees=True, scale=16.0)
+RANKED_LIST = fl.ranked_list_loss.bind(detach=False, eps=1e-5)
 ARCFACE = fl.arcface_loss.bind(margin=20.0, degrees=True, scale=16.0)
 
 
@@ -53,6 +54,20 @@ def compare(loss, given, learned, ours, names):
         ),
         (lambda: theirs.AngularLoss(), fl.angular_loss.bind(normalize_negatives=False)),
         (lambda: theirs.FastAPLoss(num_bins=10), fl.fast_ap_loss),
+        (lambda: theirs.RankedListLoss(margin=0.4, Tn=5), RANKED_LIST.bind(negative_temperature=5.0)),
+        (
+            lambda: theirs.RankedListLoss(margin=0.5, Tn=3, Tp=2, imbalance=0.25, alpha=1.5),
+            RANKED_LIST.bind(
+                margin=0.5, negative_temperature=3.0, positive_temperature=2.0, imbalance=0.25, boundary=1.5
+            ),
+        ),
+        *(
+            (
+                lambda variant=variant: theirs.PNPLoss(variant=variant, alpha=2, b=3, anneal=0.05),
+                fl.pnp_loss.bind(variant=variant, alpha=2.0, b=3.0, temperature=0.05, include_self=True),
+            )
+            for variant in ("O", "Iu", "Ib", "Ds", "Dq")
+        ),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )

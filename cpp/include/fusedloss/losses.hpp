@@ -80,9 +80,9 @@ using similarity_losses = type_list<
     shared_partition, score_cosine, sigmoid_pairs,
     // metric.hpp, centres.hpp, adaptive_margin.hpp
     multi_similarity, circle, neighbourhood_components, generalized_lifted, lifted_negatives,
-    lifted_structure, tuplet_margin, angular, smooth_ap, fast_ap, margin_pairs, batch_hard, batch_all,
-    batch_semi_hard, proxy_anchor, mega_batch_margin, ge2e_contrast, target_regression, centre_softmax,
-    adaptive_margin>;
+    lifted_structure, tuplet_margin, angular, smooth_ap, pnp, fast_ap, ranked_list, margin_pairs, batch_hard,
+    batch_all, batch_semi_hard, proxy_anchor, mega_batch_margin, ge2e_contrast, target_regression,
+    centre_softmax, adaptive_margin>;
 
 // Pairs of boxes.
 using box_losses = type_list<

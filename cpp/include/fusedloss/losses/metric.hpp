@@ -89,6 +89,32 @@ struct smooth_ap {
     static constexpr rows_traits traits{2, 1, true};
 };
 
+// The mean over the positives of what it costs to have so many negatives before them, ranks being sums of
+// sigmoid(sharpness (s - s_p)); with_self counts the anchor, whose cosine is 1, as one of them. Li et al.
+// (2021).
+struct pnp {
+    double sharpness = 100.0, curve = 0.0, alpha = 1.0, b = 2.0, with_self = 0.0;
+    static constexpr const char* name = "pnp";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "sharpness curve alpha b with_self";
+    static constexpr rows_traits traits{2, 1, true};
+};
+// What a rank R costs: R, (1 + R) log(1 + R), (b R - log(1 + b R)) / b^2, log(1 + R), 1 - (1 + R)^-alpha.
+constexpr double rank_itself = 0.0, rank_rising = 1.0, rank_bounded_rise = 2.0, rank_slowing = 3.0,
+                 rank_quotient = 4.0;
+
+// (1 - share) sum_same w h / sum w with h = d - near > 0 and weights w = e^(near_sharpness h), share times
+// the like with h = far - d > 0 of others; sums of weights are more by eps for each column. The weights are
+// constants if detached. Wang et al. (2019).
+struct ranked_list {
+    double near = 0.8, far = 1.2, near_sharpness = 0.0, far_sharpness = 10.0, share = 0.5, eps = 0.0,
+           detach = 1.0, measure = euclidean_distance;
+    static constexpr const char* name = "ranked_list";
+    static constexpr const char* inputs = "scores column_label label";
+    static constexpr const char* params = "near far near_sharpness far_sharpness share eps detach measure";
+    static constexpr rows_traits traits{2, 1, true};
+};
+
 // 1 - average precision of histograms of distances with so many bins up to a largest distance. Cakir et al.
 // (2019).
 struct fast_ap {
@@ -471,6 +497,112 @@ FUSEDLOSS_INLINE void eval(const smooth_ap& p, Row& row) {
     row.value(total);
     row.count(sign(many));
     if (row.wants_grad(0)) row.grad(0, [&](auto j) { return row.get(0, j); });
+}
+
+// x - log(1 + x) for x >= 0.
+template <class T>
+FUSEDLOSS_INLINE T log1p_lag(T x) {
+    T series(1.0 / 9.0);
+    for (double k = 8.0; k >= 2.0; k -= 1.0) series = 1.0 / k - x * series;
+    return select(x < T(0.01), x * x * series, x - log1p(x));
+}
+
+// What a rank costs, and what one more costs there.
+template <class T>
+struct rank_cost {
+    T value, slope;
+};
+template <class T>
+FUSEDLOSS_INLINE rank_cost<T> cost_of_rank(const pnp& p, T rank) {
+    const T log_one_more = log1p(rank);
+    if (p.curve == rank_itself) return {rank, T(1.0)};
+    if (p.curve == rank_rising) return {(1.0 + rank) * log_one_more, 1.0 + log_one_more};
+    if (p.curve == rank_bounded_rise) return {log1p_lag(p.b * rank) / (p.b * p.b), rank / (1.0 + p.b * rank)};
+    if (p.curve == rank_slowing) return {log_one_more, 1.0 / (1.0 + rank)};
+    return {-expm1(-p.alpha * log_one_more), p.alpha * exp(-(p.alpha + 1.0) * log_one_more)};
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const pnp& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row);
+    const T zero(0.0), one(1.0), found = set.count_same();
+    const T share = select(found == zero, zero, one / (found + p.with_self));
+    T total(0.0);
+    // Scratch 0: the gradient. Scratch 1: by how much the rank of the positive grows with a similarity.
+    row.for_each([&](auto j) { row.put(0, j, zero); });
+    const auto add = [&](T score, auto counts) -> T {
+        const T rank = row.sum([&](auto j) {
+            const auto ahead = logistic(p.sharpness * (row.in(0, j) - score));
+            const T q = select(set.other(j), ahead.sigmoid, zero);
+            row.put(1, j, q * ahead.sigmoid_neg);
+            return q;
+        });
+        const auto cost = cost_of_rank(p, rank);
+        total = total + select(counts, share * cost.value, zero);
+        if (!row.wants_grad(0)) return zero;
+        const T factor = select(counts, share * (p.sharpness * cost.slope), zero);
+        return row.sum([&](auto j) {
+            const T slope = factor * row.get(1, j);
+            row.put(0, j, row.get(0, j) + slope);
+            return slope;
+        });
+    };
+    for_each_positive(row, [&](T index, auto is_positive, T score) {
+        const T pulled = add(score, is_positive);
+        row.add_at(0, index, -pulled);
+    });
+    if (p.with_self != 0.0) add(one, !(found == zero));
+    row.value(total);
+    row.count(sign(found));
+    if (row.wants_grad(0)) row.grad(0, [&](auto j) { return row.get(0, j); });
+}
+
+// sum w h / (sum w + slack) over a set of columns with weights w = e^(sharpness h), 0 without any; and what
+// its derivative in one of the h is.
+template <class T>
+struct weighted_excess {
+    double sharpness;
+    T origin, inverse, mean;  // of the exponents; of the sum of weights
+
+    FUSEDLOSS_INLINE T by(T h, double detach) const {
+        const T through = detach != 0.0 ? T(1.0) : 1.0 + sharpness * (h - mean);
+        return exp(sharpness * h - origin) * inverse * through;
+    }
+};
+template <class Row, class Set, class F>
+FUSEDLOSS_INLINE weighted_excess<typename Row::number> mean_excess(const Row& row, Set set, F h,
+                                                                   double sharpness, double eps) {
+    using T = typename Row::number;
+    const T zero(0.0), none(-__builtin_inf());
+    const T most = row.max([&](auto j) { return select(set(j), sharpness * h(j), none); });
+    const T origin = select(most == none, zero, most);
+    const auto weight = [&](auto j) { return select(set(j), exp(sharpness * h(j) - origin), zero); };
+    const T total = row.sum(weight) + eps * row.classes() * exp(-origin);
+    const T excess = row.sum([&](auto j) { return select(set(j), weight(j) * h(j), zero); });
+    const T inverse = select(most == none, zero, 1.0 / total);
+    return {sharpness, origin, inverse, excess * inverse};
+}
+
+template <class Row>
+FUSEDLOSS_INLINE void eval(const ranked_list& p, Row& row) {
+    using T = typename Row::number;
+    const partners<Row> set(row, p.measure);
+    const T zero(0.0);
+    const auto lack = [&](auto j) { return set.distance(j) - p.near; };
+    const auto excess = [&](auto j) { return p.far - set.distance(j); };
+    // Not below: a number that is none belongs to both.
+    const auto same = [&](auto j) { return set.same(j) & !(lack(j) <= zero); };
+    const auto other = [&](auto j) { return set.other(j) & !(excess(j) <= zero); };
+    const auto of_same = mean_excess(row, same, lack, p.near_sharpness, p.eps);
+    const auto of_other = mean_excess(row, other, excess, p.far_sharpness, p.eps);
+    row.value((1.0 - p.share) * of_same.mean + p.share * of_other.mean);
+    if (!row.wants_grad(0)) return;
+    row.grad(0, [&](auto j) {
+        const T near = select(same(j), (1.0 - p.share) * of_same.by(lack(j), p.detach), zero);
+        const T far = select(other(j), p.share * of_other.by(excess(j), p.detach), zero);
+        return set.slope(j) * set.choose(j, near, -far);
+    });
 }
 
 template <class Row>
