@@ -24,6 +24,7 @@ enum wanted : unsigned {
     value_to_out = 16,     // unreduced values are the first of the results that out= may receive
     float32_results = 32,  // ... whatever the type of the inputs
     float64_values = 64,   // unreduced values are, of similarities
+    reduced_array = 128,   // a reduced value is an array of the type of unreduced ones, but for halves
 };
 
 // Calls on fewer numbers are over before another thread could have taken the lock.
@@ -258,6 +259,17 @@ struct request : arguments {
                 place(arg("weight"), array_in(weight[k]), job.weight[k].type, job.weight[k]);
     }
 
+    py::object reduced(double number, bool as_array) const {
+        const dtype type = value_type();
+        if (!as_array || (type != dtype::float32 && type != dtype::float64)) return py::float_(number);
+        py::array a = allocate(type, 0, nullptr, {});
+        if (type == dtype::float32)
+            *static_cast<float*>(a.mutable_data()) = float(number);
+        else
+            *static_cast<double*>(a.mutable_data()) = number;
+        return std::move(a);
+    }
+
     // Runs the job and gives what Python gets: value, gradients, Hessian, and what only the family has.
     template <class Run>
     py::tuple results(const demands& d, Run run) {
@@ -282,7 +294,7 @@ struct request : arguments {
             else if (d.reduce == partial)
                 first = py::make_tuple(s.high, s.low, weights.high, weights.low, count);
             else
-                first = py::float_(fusedloss::rounded(s) / divisor / job.total_scale);
+                first = reduced(fusedloss::rounded(s) / divisor / job.total_scale, d.want & reduced_array);
         }
         py::list gradients;
         for (int k = 0; k < inputs; ++k)

@@ -23,7 +23,7 @@ Result: TypeAlias = float | Array
 Grads: TypeAlias = Array | tuple[Array, ...]
 
 _REDUCTIONS = {"none": 0, "mean": 1, "sum": 2, "batchmean": 3, "partial": 4, "sum_per_sample": 5}
-_VALUE, _GRAD, _HESS, _AUX, _FLOAT32_RESULTS, _FLOAT64_VALUES = 1, 2, 4, 8, 32, 64
+_VALUE, _GRAD, _HESS, _AUX, _FLOAT32_RESULTS, _FLOAT64_VALUES, _REDUCED_ARRAY = 1, 2, 4, 8, 32, 64, 128
 
 _COMMON = """\
 sample_weight : array_like, optional

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from .. import _core
-from .._loss import _GRAD, _VALUE, Loss, losses
+from .._loss import _GRAD, _REDUCED_ARRAY, _VALUE, Loss, losses
 
 # What `torch.nn.functional` does otherwise unless told.
 _AS_TORCH: dict[str, dict[str, Any]] = {"binary_cross_entropy": {"log_clamp": 100.0}}
@@ -102,7 +102,7 @@ class _Call:
         self._data_places = tuple(k for k in range(len(names)) if k not in options)
         self.wrt_places = tuple(map(names.index, wrt))
         alone = loss._template is not None and self._data == tuple(range(len(names)))
-        self._prepared = loss._prepared(_VALUE | _GRAD, wrt) if alone and wrt else None
+        self._prepared = loss._prepared(_VALUE | _GRAD | _REDUCED_ARRAY, wrt) if alone and wrt else None
 
     def arguments(self, arrays: tuple[Any, ...]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments of the loss."""
