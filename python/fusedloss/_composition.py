@@ -28,8 +28,8 @@ _COMMON_OF_A_BATCH = """
 Returns
 -------
 float
-    The loss, accumulated in double precision: one number of the whole batch, which has neither
-    another reduction than "mean" nor weights of samples.
+    The loss, accumulated in double precision: one number of the whole batch. As its terms compare samples
+    with each other, none is that of one sample: there is neither another reduction nor a weight of samples.
 
 Raises
 ------

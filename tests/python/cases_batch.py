@@ -10,6 +10,7 @@ from cases_arrays import Array, ArrayCase
 
 # By argument, the shapes that do not depend on the number of vectors.
 VIEWS = {"x1": (4,), "x2": (4,)}
+WIDE_VIEWS = {"x1": (37,), "x2": (37,)}  # more than the lanes of a sum
 VECTORS = {"input": (4,)}
 GUIDED = {"anchor": (4,), "positive": (4,), "guide_anchor": (3,), "guide_positive": (3,)}
 TOKENS = {"query": (3, 4), "document": (5, 4)}
@@ -65,11 +66,14 @@ BATCH_CASES = (
     batch_case("vicreg_loss", VIEWS),
     batch_case("vicreg_loss", VIEWS, {"invariance": 1.0, "variance": 2.0, "covariance": 0.5, "eps": 0.01}),
     batch_case("vicreg_loss", VIEWS, {"halve_variance": False}),
+    batch_case("vicreg_loss", WIDE_VIEWS),
     batch_case("barlow_twins_loss", VIEWS),
+    batch_case("barlow_twins_loss", WIDE_VIEWS, {"redundancy": 0.1}),
     batch_case("barlow_twins_loss", VIEWS, {"redundancy": 0.1, "eps": 0.01}),
     batch_case("global_orthogonal_regularization", VECTORS),
     batch_case("global_orthogonal_regularization", {"input": (40,)}, {"scale": 3.0}),
     batch_case("flops_loss", VECTORS),
+    batch_case("flops_loss", {"input": (37,)}),
     batch_case("uniformity_loss", VECTORS),
     batch_case("uniformity_loss", VECTORS, {"t": 0.5}),
     batch_case("align_uniform_loss", VIEWS),

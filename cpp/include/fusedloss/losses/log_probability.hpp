@@ -80,11 +80,18 @@ FUSEDLOSS_INLINE phi_terms<T> phi(const poly_cross_entropy& c, log_prob<T> y) {
     return {value - zero_times(T(c.factor), y.log_p), -(c.factor + y.p * slope), y.p * (y.p * bend - slope)};
 }
 
+// p^q where p itself has lost its last digits.
+FUSEDLOSS_INLINE extended power_of(const log_prob<extended>& y, double q) { return exp(q * y.log_p); }
+FUSEDLOSS_INLINE pack<double> power_of(const log_prob<pack<double>>& y, double q) {
+    const extended u = q * (extended(y.log_p) + extended(y.log_rest));
+    return exp_parts(u.hi, u.lo);
+}
+
 template <class T>
 FUSEDLOSS_INLINE phi_terms<T> phi(const generalized_cross_entropy& c, log_prob<T> y) {
     if (c.q == 0.0) return {-y.log_p, T(-1.0), T(0.0)};
     // p to the power of q is more accurate than the exponential of a product, as long as there is a p.
-    const T u = c.q * y.log_p, power = select(y.p > T(0x1p-1020), pow(y.p, T(c.q)), exp(u));
+    const T u = c.q * y.log_p, power = select(y.p > T(0x1p-1020), pow(y.p, T(c.q)), power_of(y, c.q));
     return {-expm1(u) / c.q, -power, -c.q * power};
 }
 
@@ -93,8 +100,11 @@ FUSEDLOSS_INLINE void eval(const dense_targets<Loss>& loss, Row& row) {
     using T = typename Row::number;
     const auto model = distribution_of(row, 0, distribution_form::logits);
     const auto phi_at = [&](auto j, T p) {
+        const T log_p = model.log_prob(row, j);
+        const extended parts = model.log_prob_parts(row, j);
+        const T left_out = (parts.hi - log_p) + parts.lo;  // nothing of minus infinity
         return phi(static_cast<const Loss&>(loss),
-                   log_prob<T>{model.log_prob(row, j), p, model.rest(row, j, p)});
+                   log_prob<T>{log_p, p, model.rest(row, j, p), select(is_nan(left_out), T(0.0), left_out)});
     };
     row.value(row.sum([&](auto j) {
         const T p = model.prob(row, j), q = row.class_weight(j) * row.in(1, j);

@@ -47,10 +47,11 @@
 
 FUSEDLOSS_BEGIN
 
-// log p_y, p_y and 1 - p_y, each right to its own last digits.
+// log p_y, p_y and 1 - p_y, each right to its own last digits, and what log_p leaves out, where that is
+// known.
 template <class T>
 struct log_prob {
-    T log_p, p, rest;
+    T log_p, p, rest, log_rest = T(0.0);
 };
 // phi and its first two derivatives in u = log p_y.
 template <class T>
