@@ -254,6 +254,70 @@ class AngularPairs(OfABatch):
 
 
 @dataclass(frozen=True)
+class PairLimits(OfABatch):
+    """How far cosines of two classes are above a limit, and those of one class below another: means over the pairs.
+
+    Limits are numbers, and the means are over the pairs beyond them; or they are multiples of the mean cosine of such
+    pairs, and the means are of the squares over all of them.
+    """
+
+    array: Given
+    target: Given
+    limits: tuple[float, float]  # of pairs of two classes, and of those of the same
+    weights: tuple[float, float]
+    of_means: bool
+
+    def run(self, asked: Asked) -> tuple[float, Gradients]:
+        product, own = products(asked.threads), Directions(self.array)
+        labels, into = class_labels(self.target, len(own)), Gradients()
+        if np.isnan(own.unit).any():
+            own.grad[:] = math.nan
+            own.pull(1.0, asked, into)
+            return math.nan, into
+        counts, means, of_means = self._means(own.unit, labels)
+        limits = np.where(self.of_means, means, 1.0) * self.limits
+        totals: tuple[list[float], list[float]] = ([], [])
+        grads, beyond, slopes = np.zeros((2, *own.unit.shape)), [0, 0], [0.0, 0.0]
+        for rows in row_blocks(len(own), 4 * len(own)):
+            cosines = product(own.unit[rows], own.unit.T)
+            same = labels[rows][:, None] == labels
+            others = np.arange(rows.start, rows.stop)[:, None] != np.arange(len(own))
+            for kind, side in enumerate((1.0, -1.0)):
+                excess = np.where(others & (same == bool(kind)), side * (cosines - limits[kind]), -1.0)
+                beyond[kind] += int(np.count_nonzero(excess >= 0.0))
+                excess = np.maximum(excess, 0.0)
+                totals[kind].append(float((excess**2 if self.of_means else excess).sum()))
+                if own.wanted(asked):
+                    slope = side * (2.0 * excess if self.of_means else np.sign(excess))
+                    grads[kind, rows] += 2.0 * product(slope, own.unit)
+                    slopes[kind] += float(slope.sum())
+        value = 0.0
+        for kind, weight in enumerate(self.weights):
+            many = counts[kind] if self.of_means else beyond[kind]
+            if not many:
+                continue
+            value += weight / many * math.fsum(totals[kind])
+            if self.of_means:
+                grads[kind] -= self.limits[kind] * slopes[kind] * of_means[kind]
+            own.grad += weight / many * grads[kind]
+        own.pull(1.0, asked, into)
+        return value, into
+
+    @staticmethod
+    def _means(unit: Array, labels: Array) -> tuple[Array, Array, Array]:
+        """How many pairs there are of either kind, their mean cosine, and its gradient."""
+        sizes = np.bincount(labels)
+        of_class = np.zeros((len(sizes), unit.shape[1]))
+        np.add.at(of_class, labels, unit)
+        together = int((sizes**2).sum())
+        counts = np.array([len(unit) ** 2 - together, together - len(unit)])
+        own = of_class[labels]
+        grads = 2.0 * np.stack([of_class.sum(0) - own, own - unit]) / np.maximum(counts, 1)[:, None, None]
+        # Each mean is of the second degree in the vectors.
+        return counts, (grads * unit).sum((1, 2)) / 2.0, grads
+
+
+@dataclass(frozen=True)
 class Histograms(OfABatch):
     """How likely a pair of two classes is more similar than one of the same class, by histograms of both."""
 

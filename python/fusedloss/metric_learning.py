@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ._blocks import AngularPairs, Histograms
+from ._blocks import AngularPairs, Histograms, PairLimits
 from ._composition import composed, composition_of_a_batch, given
 from ._core_kernels import SimilarityKernel
 from ._loss import _SIMILARITY, Loss, Result, similarity
@@ -22,6 +22,7 @@ __all__ = [
     "fast_ap_loss",
     "generalized_lifted_structure_loss",
     "histogram_loss",
+    "intra_pair_variance_loss",
     "lifted_structure_loss",
     "margin_loss",
     "mega_batch_margin_loss",
@@ -30,6 +31,7 @@ __all__ = [
     "pnp_loss",
     "ranked_list_loss",
     "smooth_ap_loss",
+    "threshold_consistent_margin_loss",
     "tuplet_margin_loss",
 ]
 
@@ -588,6 +590,83 @@ def histogram_loss(input: ArrayLike, target: ArrayLike, *, bins: int = 100) -> R
     embeddings, labels = given("input", input), given("target", target, constant=True)
     plan = Histograms(embeddings, labels, int(positive("bins", integer("bins", bins))))
     return composed(plan, input=embeddings, target=labels)
+
+
+@composition_of_a_batch(trains=("input",), aliases=("IntraPairVarianceLoss", "intra-pair variance"))
+def intra_pair_variance_loss(
+    input: ArrayLike, target: ArrayLike, *, positive_eps: float = 0.01, negative_eps: float = 0.01
+) -> Result:
+    """Intra-pair variance: how far cosines are on the wrong side of the mean of their kind.
+
+    It goes with a loss that draws the two kinds apart, as `tuplet_margin_loss`.
+
+    Formula: ``mean_same max(0, (1 - positive_eps) * m_same - s)**2 + mean_other max(0, s - (1 + negative_eps) *
+        m_other)**2`` over all pairs of the same class and of two, with the cosines ``s`` and their means ``m_same`` and
+        ``m_other``; 0 for none of a kind.
+    Gradient: ``-2`` times what a positive lacks, 2 times what a negative exceeds, and through the means.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Yu & Tao (2019), Deep metric learning with tuplet margin loss.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Classes ``[N]``: numbers that are compared.
+    positive_eps : float, default 0.01
+        How far below their mean positives may be, as a part of it.
+    negative_eps : float, default 0.01
+        How far above their mean negatives may be.
+    {common}
+    """
+    embeddings, labels = given("input", input), given("target", target, constant=True)
+    limits = 1.0 + finite("negative_eps", negative_eps), 1.0 - finite("positive_eps", positive_eps)
+    plan = PairLimits(embeddings, labels, limits, (1.0, 1.0), of_means=True)
+    return composed(plan, input=embeddings, target=labels)
+
+
+@composition_of_a_batch(trains=("input",), aliases=("TCM", "ThresholdConsistentMarginLoss"))
+def threshold_consistent_margin_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    positive_margin: float = 0.9,
+    negative_margin: float = 0.5,
+    positive_weight: float = 1.0,
+    negative_weight: float = 1.0,
+) -> Result:
+    """Threshold-consistent margin: draws hard pairs alone, so that one threshold serves all classes.
+
+    It goes with another loss of the batch, whose thresholds it makes alike.
+
+    Formula: ``positive_weight`` times the mean of ``positive_margin - s`` over the pairs of a class with a cosine ``s
+        <= positive_margin``, plus ``negative_weight`` times the mean of ``s - negative_margin`` over the pairs of two
+        classes with ``s >= negative_margin``; 0 for none of a kind.
+    Gradient: the weight, divided by the number of such pairs, to each of their cosines, with a minus for positives; 0
+        at the kinks.
+    Domain: any real vectors; one of norm below 1e-12 counts as zero and has no gradient.
+    Source: Zhang et al. (2024), Threshold-consistent margin loss for open-world deep metric learning.
+
+    Parameters
+    ----------
+    input : array_like
+        Embeddings ``[N, D]``.
+    target : array_like
+        Classes ``[N]``: numbers that are compared.
+    positive_margin : float, default 0.9
+        What cosines of a class should reach.
+    negative_margin : float, default 0.5
+        Below which cosines of two classes should stay.
+    positive_weight : float, default 1.0
+        Factor of the positives; must not be negative.
+    negative_weight : float, default 1.0
+        Factor of the negatives; must not be negative.
+    {common}
+    """
+    embeddings, labels = given("input", input), given("target", target, constant=True)
+    limits = finite("negative_margin", negative_margin), finite("positive_margin", positive_margin)
+    weights = non_negative("negative_weight", negative_weight), non_negative("positive_weight", positive_weight)
+    return composed(PairLimits(embeddings, labels, limits, weights, of_means=False), input=embeddings, target=labels)
 
 
 @similarity(trains=("input", "beta"), aliases=("margin based loss", "MarginLoss"))

@@ -83,6 +83,14 @@ BATCH_CASES = (
     batch_case("self_adversarial_negative_sampling_loss", DISTANCES, {"gamma": 0.5, "temperature": 0.0}),
     batch_case("histogram_loss", CLASSIFIED, {"bins": 7}),
     batch_case("histogram_loss", CLASSIFIED),
+    batch_case("intra_pair_variance_loss", CLASSIFIED),
+    batch_case("intra_pair_variance_loss", CLASSIFIED, {"positive_eps": 0.25, "negative_eps": -0.5}),
+    batch_case("threshold_consistent_margin_loss", CLASSIFIED),
+    batch_case(
+        "threshold_consistent_margin_loss",
+        CLASSIFIED,
+        {"positive_margin": 0.25, "negative_margin": -0.25, "positive_weight": 2.0, "negative_weight": 0.5},
+    ),
     batch_case("gist_embed_loss", GUIDED, {"temperature": 0.25}),
     batch_case("gist_embed_loss", GUIDED, {"temperature": 0.5, "margin": 0.25, "contrast_anchors": False}),
     batch_case(
@@ -190,6 +198,29 @@ def _histograms(input, target, bins=100):
     return shares[~same].mean(0) @ np.cumsum(shares[same].mean(0))
 
 
+def _kinds(input, target):
+    """The cosines of the pairs of the same class, and of two."""
+    unit, pairs = input / np.linalg.norm(input, axis=1, keepdims=True), np.triu_indices(len(input), 1)
+    s, same = (unit @ unit.T)[pairs], (target[:, None] == target)[pairs]
+    return s[same], s[~same]
+
+
+def _intra_pair_variance(input, target, positive_eps=0.01, negative_eps=0.01):
+    same, other = _kinds(input, target)
+    lack = np.maximum(0, (1 - positive_eps) * same.mean() - same) if same.size else np.zeros(1)
+    excess = np.maximum(0, other - (1 + negative_eps) * other.mean()) if other.size else np.zeros(1)
+    return (lack**2).mean() + (excess**2).mean()
+
+
+def _threshold_consistent(
+    input, target, positive_margin=0.9, negative_margin=0.5, positive_weight=1.0, negative_weight=1.0
+):
+    same, other = _kinds(input, target)
+    lack, excess = positive_margin - same[same <= positive_margin], other[other >= negative_margin] - negative_margin
+    parts = (positive_weight, lack), (negative_weight, excess)
+    return sum((weight * hard.mean() for weight, hard in parts if hard.size), 0.0)
+
+
 def _guided(
     anchor,
     positive,
@@ -247,6 +278,8 @@ BATCH_REFERENCES: dict[str, Callable[..., Any]] = {
     "cosent_embedding_loss": lambda x1, x2, **given: _cosent(_cosines(x1, x2), **given),
     "angular_loss": _angular,
     "histogram_loss": _histograms,
+    "intra_pair_variance_loss": _intra_pair_variance,
+    "threshold_consistent_margin_loss": _threshold_consistent,
     "multi_vector_ranking_loss": _late_interaction,
     "gist_embed_loss": _guided,
     "angle_loss": lambda x1, x2, **given: _cosent(_angles(x1, x2), **given),

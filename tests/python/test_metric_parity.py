@@ -17,6 +17,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 N, D, C = 24, 8, 5
 TUPLET = fl.tuplet_margin_loss.bind(margin=5.73, degrees=True, scale=16.0)
+VARIANCE = fl.intra_pair_variance_loss.bind(positive_eps=0.05, negative_eps=0.25)
+CONSISTENT = fl.threshold_consistent_margin_loss.bind(
+    positive_weight=2.0, negative_weight=0.5, positive_margin=0.75, negative_margin=0.25
+)
+THRESHOLDS = theirs.ThresholdConsistentMarginLoss
 RANKED_LIST = fl.ranked_list_loss.bind(detach=False, eps=1e-5)
 ARCFACE = fl.arcface_loss.bind(margin=20.0, degrees=True, scale=16.0)
 
@@ -54,6 +59,8 @@ def compare(loss, given, learned, ours, names):
         ),
         (lambda: theirs.AngularLoss(), fl.angular_loss.bind(normalize_negatives=False)),
         (lambda: theirs.FastAPLoss(num_bins=10), fl.fast_ap_loss),
+        (lambda: theirs.IntraPairVarianceLoss(0.05, 0.25), VARIANCE),
+        (lambda: THRESHOLDS(2.0, 0.5, 0.75, 0.25), CONSISTENT),
         (lambda: theirs.RankedListLoss(margin=0.4, Tn=5), RANKED_LIST.bind(negative_temperature=5.0)),
         (
             lambda: theirs.RankedListLoss(margin=0.5, Tn=3, Tp=2, imbalance=0.25, alpha=1.5),

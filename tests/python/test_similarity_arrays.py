@@ -22,6 +22,7 @@ EVERY_CASE = (*SIMILARITY_CASES, *ANSWER_CASES, *METRIC_CASES)
 TURNED = {
     *("uniformity_loss", "align_uniform_loss", "histogram_loss", "cosent_embedding_loss", "angular_loss"),
     *("gist_embed_loss", "multi_vector_ranking_loss", "te2e_loss"),
+    *("intra_pair_variance_loss", "threshold_consistent_margin_loss"),
 }
 LENGTHS_AND_ANGLES = (*EVERY_CASE, *(case for case in BATCH_CASES if case.loss in TURNED))
 
