@@ -439,7 +439,8 @@ def adaface_loss(
     {common}
     """
     mean = finite("norm_mean", norm_mean)
-    width = (non_negative("norm_std", norm_std) + _LEAST_DEVIATION) / positive("concentration", concentration)
+    spread = finite("concentration", positive("concentration", concentration))
+    width = (non_negative("norm_std", norm_std) + _LEAST_DEVIATION) / spread
     least, most = (min(max((norm - mean) / width, -1.0), 1.0) for norm in _NORM_RANGE)
     by = finite("margin", margin)
     return _adaptive(

@@ -342,7 +342,7 @@ def adaptive_wing_loss(
         ``n = alpha - target`` and ``e = input - target``.
     Gradient: ``sign(e) * omega * n * r**(n - 1) / (epsilon * (1 + r**n))`` with ``r = min(|e|, theta) / epsilon``,
         0 where ``e = 0``.
-    Domain: any real `input`; `target` in [0, 1].
+    Domain: any real `input`; `target` in [0, 1] and below `alpha`.
     Source: Wang, Bo and Fuxin (2019), Adaptive wing loss for robust face alignment via heatmap regression.
 
     Parameters

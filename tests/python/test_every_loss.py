@@ -24,6 +24,9 @@ NO_NUMBERS = {
     "array of complex numbers": np.ones(4) * 1j,
     "nothing": np.empty(0),
     "eleven numbers": np.ones(11),
+    "infinity": np.inf,
+    "minus infinity": -np.inf,
+    "not a number": np.nan,
     "an integer larger than any float": 10**400,
     "an integer of more than 64 bits": 2**64,
 }
