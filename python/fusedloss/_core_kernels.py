@@ -306,7 +306,8 @@ class SimilarityKernel(Kernel):
     [N, M, D], each row labelled with its group, which it meets without itself), a number that multiplies the scores
     ("scale") or is added to them ("bias", also one for each column), or one that each row has learned ("number", also
     one for each label; "numbers": one for each row).
-    Inputs of one kind follow one another.
+    Inputs of one kind follow one another. With `by_length` rows have learned the norms that `normalize` divided them
+    by, and gradients go through these.
 
     `label` is the label of each row, or `labels` says which column is a row's positive: that of its own number
     ("diagonal"), that of the other half ("opposite"), or the first; "numbered" rows are labelled 0, 1, ... `of_columns`
