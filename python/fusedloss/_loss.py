@@ -144,11 +144,16 @@ class Family(NamedTuple):
     reductions: tuple[str, ...] = ("none", "mean", "sum")
 
     def documented(self, text: str, parameters: Mapping[str, inspect.Parameter], **words: str) -> str:
-        """The documentation of a loss with these parameters, with what stands for ``{arrays}`` and ``{common}``."""
+        """The documentation of a loss with these parameters, with what stands for ``{arrays}`` and ``{common}``.
+
+        A paragraph of its own replaces the shared one about the same parameter.
+        """
         shape = self.shape.format(words["first"])
         common = self.text.format(terms=self.terms, term=self.term, shape=shape, how=self.how, but=self.but, **words)
-        before = _of_these(self.before, parameters) + common + self.after
-        return text.replace("{arrays}\n", _of_these(self.arrays, parameters)).replace("{common}", before)
+        own = re.findall(r"^ *(\w+) : ", text, re.MULTILINE)
+        rest = {name: parameter for name, parameter in parameters.items() if name not in own}
+        before = _of_these(self.before, rest) + common + self.after
+        return text.replace("{arrays}\n", _of_these(self.arrays, rest)).replace("{common}", before)
 
 
 def _of_these(paragraphs: str, parameters: Mapping[str, inspect.Parameter]) -> str:

@@ -530,7 +530,7 @@ def online_contrastive_loss(
         ``max(0, margin - d)**2`` of the dissimilar pairs whose distance is below the largest of the similar ones; where
         there are no pairs of the other kind their mean distance takes the place of the extreme.
     Gradient: that of `contrastive_loss` for those pairs, else 0; the choice of pairs, in which those of weight 0 take
-        part, is not differentiated.
+        part, is not differentiated. Evaluation in chunks chooses within each chunk.
     Domain: any real vectors; `target` 0 or 1.
     Source: Reimers and Gurevych (2019), Sentence-BERT.
 
@@ -546,8 +546,8 @@ def online_contrastive_loss(
         Distance beyond which a dissimilar pair costs nothing.
     similar_label : int, default 1
         The label of similar pairs, 0 or 1.
-    distance : {"lp", "cosine", "dot"}, default "cosine"
-        The Euclidean distance, one minus the cosine, or minus the dot product.
+    distance : {"lp", "cosine"}, default "cosine"
+        The Euclidean distance, or one minus the cosine.
     {common}
     """
     similar = one_of("similar_label", similar_label, (0, 1))

@@ -484,6 +484,8 @@ def dice_ce_loss(
     Parameters
     ----------
     {arrays}
+    activation : {"softmax", "sigmoid"}, default "softmax"
+        How scores become probabilities.
     lambda_dice, lambda_ce : float, default 1.0
         Weights of the two losses.
     {common}
@@ -538,6 +540,8 @@ def dice_focal_loss(
     Parameters
     ----------
     {arrays}
+    activation : {"softmax", "sigmoid"}, default "softmax"
+        How scores become probabilities.
     gamma : float, default 2.0
         How much positions that are predicted well are discounted.
     lambda_dice, lambda_focal : float, default 1.0
