@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from importlib import import_module
 from typing import ClassVar
 
 import fusedloss as fl
@@ -235,6 +236,16 @@ class TestXGBoost:
         # XGBoost computes its pseudo-Huber loss in float32, and splits that are nearly as good change places.
         tolerance = 1e-3 if task == "huber" else 1e-6
         np.testing.assert_allclose(objective.predict(booster, data), expected, rtol=tolerance, atol=1e-6)
+
+    @weighted
+    def test_without_the_private_handle_of_the_c_interface(self, xgb, weighted, monkeypatch):
+        x, y, w = data_of("binary")
+        data = xgb.DMatrix(x, y, weight=w if weighted else None)
+        scores = np.linspace(-3.0, 3.0, len(y), dtype=np.float32)
+        expected = [array.copy() for array in xgboost_objective("binary")(scores, data)]
+        monkeypatch.setattr(import_module("fusedloss.adapters.xgboost"), "_float_info", lambda: None)
+        found = xgboost_objective("binary")(scores, data)
+        assert [array.tobytes() for array in found] == [array.tobytes() for array in expected]
 
     @pytest.mark.parametrize("task", ["binary", "regression", "poisson", "multiclass"])
     @weighted

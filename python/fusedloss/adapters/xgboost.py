@@ -119,10 +119,15 @@ def _labels_of(data: Any, scores: Any) -> Any:
 def _field_of(data: Any, name: str) -> Any:
     """Labels or weights of a ``DMatrix``, None if it has none, in its own memory: good until it changes.
 
-    Through XGBoost's C interface, as ``get_label`` and ``get_weight`` take longer than a loss: they copy.
+    Through XGBoost's C interface, as ``get_label`` and ``get_weight`` take longer than a loss: they copy. Its handle in
+    Python is private; where that is gone, they serve.
     """
+    give = _float_info()
+    if give is None:
+        copy = getattr(data, f"get_{name}")()
+        return copy if copy.size else None
     size, start = ctypes.c_uint64(), ctypes.c_void_p()
-    if _float_info()(data.handle, name.encode(), ctypes.byref(size), ctypes.byref(start)) != 0:
+    if give(data.handle, name.encode(), ctypes.byref(size), ctypes.byref(start)) != 0:
         raise RuntimeError(f"XGBoost does not give the {name} of {type(data).__name__}")
     if not start.value or not size.value:
         return None
@@ -132,7 +137,8 @@ def _field_of(data: Any, name: str) -> Any:
 
 @functools.cache
 def _float_info() -> Any:
-    return import_module("xgboost.core")._LIB.XGDMatrixGetFloatInfo
+    library = getattr(import_module("xgboost.core"), "_LIB", None)
+    return getattr(library, "XGDMatrixGetFloatInfo", None)
 
 
 @functools.cache
